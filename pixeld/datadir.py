@@ -1,0 +1,115 @@
+"""The data directory: one process at a time, and the few small files that make a node itself: its name, keys and admin token."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from pixeld.domain.tokens import Keyring
+from pixeld.errors import DataDirInUse, SettingsError
+
+_NODE = re.compile(r"[0-9a-f]{12}")
+
+
+class DataDir:
+    """An open, locked data directory. `holder` describes this process to the next one that would like it.
+
+    Raises DataDirInUse, naming the one that has it, or SettingsError when the directory can't be made or written.
+    """
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(path, holder)
+            self.node = self._kept("node", lambda: secrets.token_hex(6))
+        except OSError as error:
+            raise SettingsError(
+                f"the data directory {path} cannot be used: {error.strerror}; name another with PIXELD_DATA_DIR"
+            ) from error
+        if _NODE.fullmatch(self.node) is None:
+            raise SettingsError(f"{path / 'node'} does not hold 12 hexadecimal digits; restore it from a backup")
+
+    def admin_token(self, given: str | None) -> str:
+        """The token of the admin API: the one given, else this directory's own, made at the first start. Always on disk, mode 0600."""
+        if given:
+            write(self.path / "admin-token", given + "\n")
+            return given
+        return self._kept("admin-token", lambda: secrets.token_urlsafe(32))
+
+    def keyring(self, given: str | None) -> Keyring:
+        """The signing keys: those given (`id:hex,id:hex`, the first signs), else this directory's own."""
+        text = given or self._kept("signing-keys", lambda: f"0:{secrets.token_hex(32)}")
+        try:
+            pairs = [part.strip().split(":", 1) for part in text.split(",")]
+            keys = {int(key_id): bytes.fromhex(key) for key_id, key in pairs}
+            return Keyring(keys, int(pairs[0][0]))
+        except ValueError as error:
+            # never the text itself: it is a secret
+            reason = str(error) if str(error).startswith("signing key") else "it must be like 1:<hex>,0:<hex>"
+            raise SettingsError(f"signing_keys cannot be used: {reason}") from None
+
+    def next_epoch(self, at_least: int) -> int:
+        """A number greater than every earlier one and at least `at_least`; on disk before it is returned."""
+        path = self.path / "epoch"
+        last = int(path.read_text()) if path.exists() else 0
+        epoch = max(at_least, last + 1)
+        write(path, f"{epoch}\n")
+        return epoch
+
+    def registry(self) -> bytes | None:
+        """The last picture of the registry, for a start without Redis."""
+        path = self.path / "registry.json"
+        return path.read_bytes() if path.exists() else None
+
+    def keep_registry(self, picture: bytes) -> None:
+        """Keep the registry's picture."""
+        write(self.path / "registry.json", picture.decode())
+
+    def close(self) -> None:
+        """Let another process have it."""
+        self._lock.close()
+
+    def _kept(self, name: str, make: Callable[[], str]) -> str:
+        path = self.path / name
+        if not path.exists():
+            write(path, make() + "\n")
+        return path.read_text().strip()
+
+
+def _lock(path: Path, holder: str) -> IO[str]:
+    file = (path / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        file.seek(0)
+        other = file.read().strip() or "another process"
+        file.close()
+        raise DataDirInUse(
+            f"the data directory {path} is in use by {other}; stop that one, or give this one a directory of its own "
+            "with PIXELD_DATA_DIR"
+        ) from None
+    file.truncate(0)
+    file.write(holder)
+    file.flush()
+    return file
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file whole, readable by this user only, and on disk before this returns."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+

@@ -1,0 +1,129 @@
+"""Events: their kinds, their columns, and the one encoding they have from the buffer to the warehouse.
+
+An encoded event is one line: a JSON array whose first item is the kind's code and whose other items are the kind's columns, in
+the order given here, ended by a newline. Field names are spelled once, in this file, and never travel: an order is about
+170 bytes instead of 420. No address and no user agent is a column of anything (DESIGN §1); what is derived from them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+
+class Quality(StrEnum):
+    """Why an event does or doesn't count. Flagged and kept, never silently dropped."""
+
+    HUMAN = "human"  #: counts
+    BOT = "bot"  #: the user agent names a crawler, a monitor or a script
+    PREFETCH = "prefetch"  #: the browser fetched ahead; nobody may ever look
+    HEAD = "head"  #: a HEAD request: a link checker, not a visit
+    NOT_A_MEMBER = "not_a_member"  #: no approved membership between this client and this partner
+    BAD_DEEP_LINK = "bad_deep_link"  #: `u` was refused; the visitor went to the landing page instead
+
+
+class Drop(StrEnum):
+    """Why an event is not stored. Each is counted under this name and told in `X-Pixeld`."""
+
+    UNKNOWN_CLIENT = "unknown_client"  #: no client has this id
+    BAD_PATH = "bad_path"  #: below `/t/` but not a click, impression or order
+    BAD_ORDER = "bad_order"  #: `order` missing, empty, over 128 characters or not printable
+    BAD_AMOUNT = "bad_amount"  #: `amount` missing or not a plain decimal with the currency's number of places
+    BAD_CURRENCY = "bad_currency"  #: `currency` is not an ISO 4217 code
+    BAD_TEST = "bad_test"  #: `test` is neither `0` nor `1`
+    HEAD = "head"  #: an order pixel asked for with HEAD reports nothing
+    BUFFER_FULL = "buffer_full"  #: more events wait for the disk than `buffer_bytes` holds
+    NOT_DURABLE = "not_durable"  #: neither Redis nor the spill could make the event durable
+    NOT_READY = "not_ready"  #: clients and partners have not been read yet, so that nothing can be decided
+
+
+class Method(StrEnum):
+    """How an order found its partner."""
+
+    CLICK = "click"  #: by the click id that the shop handed over
+    COOKIE = "cookie"  #: by the referral cookie
+    NONE = ""  #: it did not
+
+
+SUB_IDS = ("s1", "s2", "s3", "s4", "s5")
+_AUDIENCE = ("country", "device", "browser", "os", "language")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of event: `code` starts its encoded line, `table` holds it, `columns` are its values in order.
+
+    Types: `at_ms` (milliseconds since 1970, UTC), `visitor` (unsigned 64 bits), `clicked_at` (seconds since 1970, 0 = none)
+    and `amount_minor` (minor units of `currency`) are integers; every other value is a string, empty when there is none.
+    """
+
+    name: str
+    code: str
+    table: str
+    columns: tuple[str, ...]
+
+    def encode(self, *values: str | int) -> bytes:
+        """One encoded event; `values` in the order of `columns`."""
+        return orjson.dumps((self.code, *values), option=orjson.OPT_APPEND_NEWLINE)
+
+
+_TRAFFIC = (*SUB_IDS, "partner_click_id", "creative", *_AUDIENCE)
+CLICK = Kind("click", "c", "clicks", ("at_ms", "client", "partner", "quality", "click_id", "visitor", *_TRAFFIC))
+IMPRESSION = Kind("impression", "i", "impressions", ("at_ms", "client", "partner", "quality", "visitor", *_TRAFFIC))
+_ORDER = (
+    "at_ms",
+    "client",
+    "order_id",
+    "partner",
+    "method",
+    "click_id",
+    "clicked_at",
+    "amount_minor",
+    "currency",
+    "coupon",
+    "customer",
+    "quality",
+    *_AUDIENCE,
+)
+ORDER = Kind("order", "o", "order_events", _ORDER)
+TEST_ORDER = Kind("test_order", "t", "test_order_events", _ORDER)  # kept apart: no report reads this table
+
+KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER)}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChunkId:
+    """The name of one chunk, and its id in the Redis stream: `epoch` is fixed once per start, `seq` counts chunks.
+
+    Strictly increasing over the life of a data directory, so that Redis itself refuses a repeat (XADD takes no id that is
+    not greater than the last) and a retry after an unknown outcome cannot store a chunk twice.
+    """
+
+    epoch: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    def before(self) -> ChunkId:
+        """The greatest id below this one (both parts are unsigned 64-bit numbers in Redis)."""
+        return ChunkId(self.epoch, self.seq - 1) if self.seq else ChunkId(self.epoch - 1, 2**64 - 1)
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> ChunkId:
+        """Read a stream id back. ValueError when it isn't one."""
+        epoch, _, seq = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        return cls(int(epoch), int(seq))
+
+
+def decode(chunk: bytes) -> Iterator[tuple[Kind, list[str | int]]]:
+    """Every event of a chunk, with its kind. ValueError at the first line that is not one of the encoded forms."""
+    for line in chunk.splitlines():
+        match orjson.loads(line):
+            case [str(code), int(_), *_] as found if code in KINDS and len(found) == len(KINDS[code].columns) + 1:
+                yield KINDS[code], found[1:]
+            case _:
+                raise ValueError("a line is not an event of a known kind")

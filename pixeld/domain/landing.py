@@ -1,0 +1,49 @@
+"""Where a click may lead: the client's landing page, or a deep link into the client's own hosts. Never an open redirect."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+MAX_BYTES = 2048
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+# RFC 3986 has no others; a space, a quote, a control or a non-ASCII character in a Location is some client's own reading.
+_URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
+
+
+def host_of(url: str) -> str | None:
+    """The host (with its port if one is given, lower case) of an absolute http(s) URL without surprises; None for any other.
+
+    Surprises are what two readers of one URL disagree on: userinfo, a backslash, control characters, spaces, non-ASCII, an
+    empty or bracketed host, a bad port, more than MAX_BYTES.
+    """
+    if len(url) > MAX_BYTES or _URL.fullmatch(url) is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    host = parts.netloc.lower()
+    if parts.scheme not in ("http", "https") or "@" in host or not url[len(parts.scheme) :].startswith("://"):
+        return None
+    name = host if port is None else host.removesuffix(f":{port}")
+    if _HOST.fullmatch(name) is None:
+        return None
+    return host
+
+
+def allowed(url: str, hosts: frozenset[str]) -> bool:
+    """Whether `url` leads to one of `hosts` (exact names, lower case; a port counts as part of the name)."""
+    host = host_of(url)
+    return host is not None and host in hosts
+
+
+def with_parameter(url: str, name: str, value: str) -> str:
+    """`url` with `name=value` added at the end of its query; everything else, the fragment included, byte for byte.
+
+    `name` and `value` must need no escaping (a click parameter and a click id never do).
+    """
+    rest, hash_, fragment = url.partition("#")
+    separator = "" if rest.endswith(("?", "&")) else "&" if "?" in rest else "?"
+    return f"{rest}{separator}{name}={value}{hash_}{fragment}"

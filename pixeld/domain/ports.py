@@ -1,0 +1,120 @@
+"""What the inner layers ask of the outer ones. `app.py` hands the real parts in; nothing else knows which they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pixeld.domain.events import ChunkId
+from pixeld.domain.registry import Client, Partner, Snapshot, Status
+
+Row = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one batch is, written before its insert and marked done after it.
+
+    `first`..`last` is the range of chunks (inclusive); `rows` and `digest` are what a repeat must find in that range again;
+    `state` is "open" or "done"; `fence` is the lease's token under which it was written. The tokens of the batch's inserts
+    derive from this record alone.
+    """
+
+    first: ChunkId
+    last: ChunkId
+    rows: int
+    digest: str
+    state: str
+    fence: int
+
+
+class Waiter(Protocol):
+    """Someone whose reply may leave once an event is durable, or must be another one if it can't be."""
+
+    def settle(self, stored: bool) -> None:
+        """Learn the outcome. Called exactly once; writes nothing yet, so that one write can carry a chunk's replies."""
+
+    def release(self) -> None:
+        """Send what may be sent now. Called after every waiter of the chunk has been settled."""
+
+
+class Intake(Protocol):
+    """Where an encoded event goes to become durable."""
+
+    def append(self, line: bytes, waiter: Waiter) -> bool:
+        """Take the event, without waiting; False (and nothing taken) when the buffer is full."""
+
+
+class Queue(Protocol):
+    """A durable, ordered log of chunks (a Redis stream). Every method raises QueueAway when Redis does not do its part."""
+
+    async def push(self, chunk_id: ChunkId, data: bytes) -> None:
+        """Store a chunk durably under its id. A repeat of an id that is already stored, or was, changes nothing."""
+
+    async def last_id(self) -> ChunkId:
+        """The greatest id that this stream ever held; `ChunkId(0, 0)` for none."""
+
+    async def read(self, after: ChunkId, *, count: int, until: ChunkId | None = None) -> list[tuple[ChunkId, bytes]]:
+        """Up to `count` chunks with ids greater than `after` (and at most `until`), oldest first."""
+
+    async def acquire(self, owner: str, ttl_ms: int) -> int | None:
+        """Take the stream's lease; its fencing token, or None while another owner holds it."""
+
+    async def renew(self, fence: int, ttl_ms: int) -> None:
+        """Hold the lease longer. LeaseLost when it is somebody else's."""
+
+    async def release(self, fence: int) -> None:
+        """Give the lease back, if it is still ours."""
+
+    async def manifest(self) -> Manifest | None:
+        """The newest manifest, or None before the first batch."""
+
+    async def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest; compare-and-set on the fence: LeaseLost when a newer lease exists."""
+
+    async def bury(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
+        """Put (event id, reason, bytes) on the dead-letter stream."""
+
+    async def trim(self, upto: ChunkId) -> None:
+        """Forget every chunk up to and including `upto`."""
+
+    async def backlog(self) -> tuple[int, int]:
+        """(chunks waiting or kept, dead letters)."""
+
+
+class Registry(Protocol):
+    """Clients, partners and memberships. Changes raise BadInput, NotFound, AlreadyExists or QueueAway and then change nothing."""
+
+    snapshot: Snapshot | None
+
+    async def add_client(self, body: object, who: str) -> Client:
+        """Register a client."""
+
+    async def change_client(self, client: str, body: object, who: str) -> Client:
+        """Change some of a client's fields."""
+
+    async def add_partner(self, body: object, who: str) -> Partner:
+        """Register a partner."""
+
+    async def change_partner(self, partner: str, body: object, who: str) -> Partner:
+        """Change some of a partner's fields."""
+
+    async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
+        """Set the status of a membership; both parties must exist."""
+
+    async def audit(self, count: int) -> list[dict[str, Any]]:
+        """The newest changes, newest first: at_ms, who, what, before, after."""
+
+
+class Warehouse(Protocol):
+    """ClickHouse, as a server or as an engine in this process. One statement at a time for each role."""
+
+    async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
+        """Insert all rows as one block, or none. A repeat with the same token changes nothing where the engine knows tokens.
+
+        Raises WarehouseAway (outcome unknown, retry with the same token) or WarehouseRefused (these rows never go in).
+        """
+
+    async def query(self, sql: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
+        """Run one SELECT with `{name:Type}` parameters. Raises WarehouseAway or WarehouseRefused."""

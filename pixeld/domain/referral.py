@@ -1,0 +1,33 @@
+"""The referral cookie: the click ids of one browser's recent clicks to one client, newest first.
+
+Each click id is signed by itself, so that the cookie needs no signature of its own and a click costs one hash, not nine.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pixeld.domain.tokens import SYNTAX
+
+MAX_CLICKS = 8  # 8 × 64 characters + dots = 519 bytes, far below the 4,096 that browsers keep
+_COOKIE = re.compile(rf"{SYNTAX}(?:\.{SYNTAX}){{0,{MAX_CLICKS - 1}}}", re.ASCII)
+
+
+def read(header: str, name: str) -> list[str]:
+    """The click ids under cookie `name` in a `Cookie` header: well-formed, not yet verified; [] for none or for anything else.
+
+    The first cookie of that name counts (RFC 6265 §5.4: the longest path first, and pixeld sets one path only).
+    """
+    if name not in header:
+        return []
+    for pair in header.split(";"):
+        key, _, value = pair.partition("=")
+        if key.strip() == name:
+            value = value.strip()
+            return value.split(".") if _COOKIE.fullmatch(value) else []
+    return []
+
+
+def write(click_id: str, earlier: list[str]) -> str:
+    """The cookie's value after a click: at most MAX_CLICKS click ids, newest first."""
+    return ".".join((click_id, *earlier[: MAX_CLICKS - 1]))

@@ -1,0 +1,103 @@
+"""The one error tree. A message says what happened, why, and what to do; a class carries its HTTP status and a stable code."""
+
+from __future__ import annotations
+
+
+class PixeldError(Exception):
+    """Base of every error pixeld raises on purpose. Never raised itself."""
+
+    status = 500
+    code = "internal"
+
+
+class SettingsError(PixeldError):
+    """A setting is unknown, missing or out of range; the server does not start."""
+
+    code = "bad_settings"
+
+
+class PolicyError(PixeldError):
+    """The privacy data map is malformed, contradicts itself, or yields a policy that browsers would refuse."""
+
+    code = "bad_policy"
+
+
+class DataDirInUse(PixeldError):
+    """Another pixeld owns the data directory."""
+
+    code = "data_dir_in_use"
+
+
+class MigrationError(PixeldError):
+    """The schema cannot be brought to this version's state."""
+
+    code = "migration_failed"
+
+
+class BadInput(PixeldError):
+    """A value from outside breaks a rule; ``field`` names it."""
+
+    status = 400
+    code = "bad_input"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Unauthorized(PixeldError):
+    """No credential, or one that is not valid here."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class NotFound(PixeldError):
+    """The named thing does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class AlreadyExists(PixeldError):
+    """The id is taken."""
+
+    status = 409
+    code = "already_exists"
+
+
+class Unavailable(PixeldError):
+    """A dependency does not answer now; the same call may work later."""
+
+    status = 503
+    code = "unavailable"
+
+
+class QueueAway(Unavailable):
+    """Redis does not answer, or refused a write. Whether the write took place may be unknown: retry with the same id."""
+
+    code = "queue_away"
+
+
+class SpillFailed(Unavailable):
+    """The spill could not make a chunk durable (disk full, bound reached, I/O error)."""
+
+    code = "spill_failed"
+
+
+class WarehouseAway(Unavailable):
+    """ClickHouse does not answer; the outcome of a sent insert is unknown: retry with the same token."""
+
+    code = "warehouse_away"
+
+
+class WarehouseRefused(PixeldError):
+    """ClickHouse answered and refused the statement or the rows; sending the same again will fail again."""
+
+    code = "warehouse_refused"
+
+
+class LeaseLost(PixeldError):
+    """Another flusher owns the stream now; whatever this one was about to write must not be written."""
+
+    code = "lease_lost"

@@ -1,0 +1,268 @@
+"""Queue → warehouse: batches into ClickHouse, each exactly once where the engine knows insert tokens.
+
+The batch's manifest (range, row count, digest) is in Redis before its first insert and marked done after its last. Whoever finds an
+open manifest, this process after a failure or another one after a crash, inserts the same rows in the same order under the same
+tokens, and the engine drops what it already has. Engines without tokens (before 22.2) get such a batch at least once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from pixeld.domain.events import KINDS, ChunkId, Kind, decode
+from pixeld.domain.ports import Manifest, Queue, Row, Warehouse
+from pixeld.errors import LeaseLost, Unavailable, WarehouseRefused
+from pixeld.metrics import Metrics
+
+log = logging.getLogger(__name__)
+_PAGE = 64  # chunks read at once: at most 64 MiB (buffer.CHUNK_BYTES each), usually far less
+_BATCH_BYTES = 32 << 20  # past it a batch is closed early, so that memory stays bounded whatever an event's size
+_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_START = ChunkId(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one batch that go into one partition of one table, and the token under which they go."""
+
+    kind: Kind
+    rows: list[Row]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A range of chunks, decoded. `unreadable` holds chunks that are no events: (event id, reason, bytes)."""
+
+    manifest: Manifest
+    parts: list[Part]
+    unreadable: list[tuple[str, str, bytes]]
+    oldest_ms: int
+
+
+def plan(node: str, chunks: Sequence[tuple[ChunkId, bytes]], fence: int) -> Batch:
+    """The batch that these chunks make: a function of their bytes alone, so that a repeat is the same batch."""
+    digest = sha256()
+    tables: dict[tuple[str, str], list[Row]] = {}
+    unreadable: list[tuple[str, str, bytes]] = []
+    rows, oldest_ms = 0, 0
+    for chunk_id, data in chunks:
+        digest.update(f"{chunk_id}\n".encode())
+        digest.update(data)
+        try:
+            events = list(decode(data))
+        except ValueError as error:
+            unreadable.append((f"{node}-{chunk_id}", str(error), data))
+            continue
+        for index, (kind, values) in enumerate(events):
+            at_ms = int(values[0])
+            oldest_ms = min(oldest_ms or at_ms, at_ms)
+            month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y%m")
+            tables.setdefault((kind.code, month), []).append((*values, f"{node}-{chunk_id}-{index}"))
+        rows += len(events)
+    first, last = chunks[0][0], chunks[-1][0]
+    manifest = Manifest(first, last, rows, digest.hexdigest(), "open", fence)
+    parts = [
+        Part(KINDS[code], tables[code, month], f"v1:{node}:{first}:{last}:{manifest.digest[:32]}:{code}:{month}")
+        for code, month in sorted(tables)
+    ]
+    return Batch(manifest, parts, unreadable, oldest_ms)
+
+
+class Flusher:
+    """The owner of one queue. `owner` names this node in the lease; `run` goes on for ever, `drain` until nothing is left."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        warehouse: Warehouse,
+        metrics: Metrics,
+        *,
+        node: str,
+        owner: str,
+        clock: Callable[[], int],
+        interval_s: float,
+        max_events: int,
+        keep_s: float,
+        lease_s: float,
+    ) -> None:
+        self._queue, self._warehouse, self._metrics = queue, warehouse, metrics
+        self._node, self._owner, self._clock = node, owner, clock
+        self._interval_s, self._max_events, self._keep_s, self._lease_s = interval_s, max_events, keep_s, lease_s
+        self._wake = asyncio.Event()
+        self._advanced = asyncio.Condition()
+        self._kept: deque[tuple[int, ChunkId]] = deque()  # (when flushed, up to where): trimmed after keep_s
+        self._fence: int | None = None
+        self._renewed_ms = 0
+        self.done = _START  #: the newest chunk that is in the warehouse
+        self.events = 0  #: flushed by this flusher
+        self.oldest_ms: int | None = None  #: when the oldest event that waits was answered
+        self.succeeded_ms = 0  #: when the last batch was finished
+        self.problem: str | None = "not started yet"  #: why flushing stands still, None when it doesn't
+
+    async def run(self) -> None:
+        """Flush at every interval, or sooner when asked; after a failure again, ever later."""
+        attempt = 0
+        while True:
+            try:
+                while await self.step():
+                    pass
+                attempt, self.problem = 0, None
+                await self._pause(self._interval_s)
+            except LeaseLost as error:
+                self._fence, self.problem = None, str(error)
+                log.warning("another flusher owns the queue", extra={"reason": str(error)})
+                await self._pause(self._lease_s / 3)
+            except Unavailable as error:
+                self._metrics.add("pixeld_flush_failures_total")
+                if attempt == 0:
+                    log.warning("flushing stands still and will be tried again", extra={"reason": str(error)})
+                self.problem = str(error)
+                await self._pause(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+
+    async def step(self) -> bool:
+        """Flush one batch; whether there may be more. Raises LeaseLost, QueueAway or WarehouseAway, all safe to repeat."""
+        if not await self._own():
+            return False
+        assert self._fence is not None
+        newest = await self._queue.manifest()
+        if newest is not None and newest.state == "open":
+            batch = await self._resume(newest, self._fence)
+        else:
+            if newest is not None and self.done == _START:
+                self._kept.append((self._clock(), newest.last))  # an earlier flusher's, not trimmed yet
+            self.done = newest.last if newest else _START
+            chunks = await self._gather(self.done)
+            if not chunks:
+                self.oldest_ms = None
+                await self._trim()
+                return False
+            batch = plan(self._node, chunks, self._fence)
+            await self._queue.write_manifest(batch.manifest)
+        self.oldest_ms = batch.oldest_ms or None
+        await self._insert(batch)
+        await self._queue.write_manifest(replace(batch.manifest, state="done"))
+        await self._finished(batch.manifest)
+        return True
+
+    async def drain(self) -> int:
+        """Flush until nothing waits; how many events that were. For a queue that nobody writes to any more, and at the end."""
+        before = self.events
+        while await self.step():
+            pass
+        return self.events - before
+
+    async def reached(self, chunk_id: ChunkId) -> None:
+        """Flush now, and return when everything up to `chunk_id` is in the warehouse."""
+        async with self._advanced:
+            while self.done < chunk_id:
+                self._wake.set()
+                await self._advanced.wait()
+
+    async def release(self) -> None:
+        """Give the lease back, so that the next owner needn't wait for it to run out."""
+        if self._fence is not None:
+            fence, self._fence = self._fence, None
+            await self._queue.release(fence)
+
+    async def _own(self) -> bool:
+        """Hold the lease, taking it if need be; False while another flusher has it."""
+        now, ttl_ms = self._clock(), int(self._lease_s * 1000)
+        if self._fence is None:
+            self._fence = await self._queue.acquire(self._owner, ttl_ms)
+            if self._fence is None:
+                self.problem = "another flusher holds the lease of this queue"
+                return False
+            self._renewed_ms = now
+        elif not 0 <= now - self._renewed_ms < ttl_ms / 3:
+            await self._queue.renew(self._fence, ttl_ms)
+            self._renewed_ms = now
+        return True
+
+    async def _gather(self, after: ChunkId) -> list[tuple[ChunkId, bytes]]:
+        chunks: list[tuple[ChunkId, bytes]] = []
+        events = size = 0
+        while True:
+            page = await self._queue.read(after, count=_PAGE)
+            for chunk_id, data in page:
+                lines = data.count(b"\n")
+                if chunks and (events + lines > self._max_events or size + len(data) > _BATCH_BYTES):
+                    return chunks
+                chunks.append((chunk_id, data))
+                events, size, after = events + lines, size + len(data), chunk_id
+            if len(page) < _PAGE:
+                return chunks
+
+    async def _resume(self, newest: Manifest, fence: int) -> Batch:
+        """The batch of an open manifest, read again, under the lease of now."""
+        chunks: list[tuple[ChunkId, bytes]] = []
+        after = newest.first.before()
+        while page := await self._queue.read(after, count=_PAGE, until=newest.last):
+            chunks += page
+            after = page[-1][0]
+        if not chunks:
+            log.critical("the queue has lost a batch that was being flushed", extra={"batch": f"{newest.first}…{newest.last}"})
+            return Batch(replace(newest, rows=0, fence=fence), [], [], 0)
+        batch = plan(self._node, chunks, fence)
+        if (batch.manifest.rows, batch.manifest.digest) != (newest.rows, newest.digest):
+            log.critical("the queue's chunks differ from their manifest", extra={"batch": f"{newest.first}…{newest.last}"})
+        log.info("going on with an unfinished batch", extra={"events": batch.manifest.rows})
+        return batch
+
+    async def _insert(self, batch: Batch) -> None:
+        if batch.unreadable:
+            log.error("chunks that are no events go to the dead letters", extra={"chunks": len(batch.unreadable)})
+            await self._queue.bury(batch.unreadable)
+        for part in batch.parts:
+            await self._insert_part(part.kind, part.rows, part.token)
+            await self._own()
+
+    async def _insert_part(self, kind: Kind, rows: list[Row], token: str) -> None:
+        """Insert rows; if the warehouse refuses them, halve them until only the poison is left, and bury that.
+
+        A half's token derives from the whole's, so that a repeat after a crash takes the same steps and changes nothing.
+        """
+        try:
+            await self._warehouse.insert(kind.table, (*kind.columns, "event_id"), rows, token)
+        except WarehouseRefused as error:
+            if len(rows) == 1:
+                log.error("an event that ClickHouse refuses goes to the dead letters", extra={"reason": str(error)})
+                await self._queue.bury([(str(rows[0][-1]), str(error), kind.encode(*rows[0][:-1]))])
+                return
+            middle = len(rows) // 2
+            await self._insert_part(kind, rows[:middle], f"{token}:0")
+            await self._insert_part(kind, rows[middle:], f"{token}:1")
+
+    async def _finished(self, manifest: Manifest) -> None:
+        self.events += manifest.rows
+        self.succeeded_ms = self._clock()
+        self._metrics.add("pixeld_flushed_events_total", manifest.rows)
+        self._kept.append((self._clock(), manifest.last))
+        async with self._advanced:
+            self.done = manifest.last
+            self._advanced.notify_all()
+        await self._trim()
+
+    async def _trim(self) -> None:
+        upto = None
+        while self._kept and self._clock() - self._kept[0][0] >= self._keep_s * 1000:
+            upto = self._kept.popleft()[1]
+        if upto is not None:
+            await self._queue.trim(upto)
+
+    async def _pause(self, seconds: float) -> None:
+        # not wait_for: before Python 3.12 it can swallow a cancellation that meets its result
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+

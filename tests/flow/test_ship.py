@@ -1,0 +1,130 @@
+"""Buffer → Redis, or the spill: an answered event is a stored one, once, whatever fails in between."""
+
+import asyncio
+
+import pytest
+
+from pixeld.domain.events import ChunkId, decode
+from pixeld.errors import SpillFailed
+from tests.flow.conftest import Reply, order
+
+
+async def stored(ingest):
+    """Order ids in the stream, in order."""
+    chunks = await ingest.queue.read(ChunkId(0, 0), count=1000)
+    return [values[2] for _, data in chunks for _, values in decode(data)]
+
+
+async def test_an_event_is_in_redis_before_its_reply(start):
+    ingest = await start()
+    assert await ingest.send(1, 2, 3) == [True] * 3
+    assert await stored(ingest) == ["O-1", "O-2", "O-3"]
+
+
+async def test_events_that_come_together_travel_together(start):
+    ingest = await start()
+    replies = [Reply() for _ in range(200)]
+    for number, reply in enumerate(replies):
+        ingest.buffer.append(order(ingest.clock, number), reply)
+    await ingest.buffer.drained()
+    assert all(reply.stored and reply.released for reply in replies)
+    assert len(ingest.queue.pushed) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("before", id="Redis refused it"),
+        pytest.param("after", id="Redis stored it and nobody learned of it"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1, 2], ids=["first chunk", "middle chunk", "last chunk"])
+async def test_a_failed_push_is_spilled_and_comes_back_once_and_in_order(start, fault, position):
+    ingest = await start()
+    ingest.queue.faults = [None] * position + [fault]
+    assert await ingest.send(1, 2, 3) == [True] * 3
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await stored(ingest) == ["O-1", "O-2", "O-3"]
+    assert ingest.spill.empty
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_a_crash_with_a_full_spill_loses_and_doubles_nothing(start, fault):
+    ingest = await start()
+    ingest.tasks.pop().cancel()  # no replay: the process dies before Redis is back
+    ingest.queue.faults = [None, fault, "before", "before"]
+    assert await ingest.send(1, 2, 3, 4) == [True] * 4
+    again = await start()
+    assert await again.send(5) == [True]
+    await asyncio.wait_for(again.shipper.shipped(), 5)
+    assert await stored(again) == ["O-1", "O-2", "O-3", "O-4", "O-5"]
+
+
+async def test_while_anything_is_spilled_everything_goes_through_the_spill(start):
+    ingest = await start()
+    ingest.tasks.pop().cancel()
+    ingest.queue.faults = ["before"]
+    await ingest.send(1, 2)
+    assert ingest.queue.pushed == []
+    assert await stored(ingest) == []
+    ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await stored(ingest) == ["O-1", "O-2"]
+    await ingest.send(3)
+    assert ingest.metrics.counts["pixeld_spilled_chunks_total"] == 2
+
+
+async def test_replay_that_breaks_half_way_begins_again_and_doubles_nothing(start):
+    ingest = await start()
+    replay = ingest.tasks.pop()
+    replay.cancel()
+    ingest.queue.faults = ["before", None, "after", None, "before"]
+    await ingest.send(1, 2, 3)
+    ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await stored(ingest) == ["O-1", "O-2", "O-3"]
+
+
+async def test_neither_redis_nor_spill_is_told_and_the_next_event_is_fine(start, monkeypatch):
+    ingest = await start()
+
+    def full(*_):
+        raise SpillFailed("full, for the test")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ingest.spill, "append", full)
+        ingest.queue.faults = ["before"]
+        assert await ingest.send(1) == [False]
+    assert await ingest.send(2) == [True]
+    assert await stored(ingest) == ["O-2"]
+
+
+async def test_a_stop_in_the_middle_of_a_push_answers_not_stored(start, monkeypatch):
+    ingest = await start()
+    entered = asyncio.Event()
+
+    async def hang(*_):
+        entered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ingest.queue, "push", hang)
+    reply = Reply()
+    ingest.buffer.append(order(ingest.clock, 1), reply)
+    await entered.wait()
+    await ingest.close()
+    assert (reply.stored, reply.released) == (False, True)
+
+
+async def test_the_same_bytes_go_under_the_same_id(start, monkeypatch):
+    ingest, seen = await start(), []
+    push = ingest.queue.push
+
+    async def write_down(chunk_id, data):
+        seen.append((chunk_id, data))
+        await push(chunk_id, data)
+
+    monkeypatch.setattr(ingest.queue, "push", write_down)
+    ingest.queue.faults = ["after"]
+    await ingest.send(1)
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert len(seen) == 2 and seen[0] == seen[1]
