@@ -1,4 +1,6 @@
-"""The data directory: one process at a time, and the few small files that make a node itself: its name, keys and admin token."""
+"""The data directory: one process at a time, and the few small files that make a node itself: its name, keys and
+admin token.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class DataDir:
             raise SettingsError(f"{path / 'node'} does not hold 12 hexadecimal digits; restore it from a backup")
 
     def admin_token(self, given: str | None) -> str:
-        """The token of the admin API: the one given, else this directory's own, made at the first start. Always on disk, mode 0600."""
+        """The token of the admin API: the one given, else this directory's own, made at the first start. Always on
+        disk, mode 0600.
+        """
         if given:
             write(self.path / "admin-token", given + "\n")
             return given

@@ -1,4 +1,6 @@
-"""Logs: one JSON object a line on standard error. No query string, cookie, address, user agent or secret ever stands in one."""
+"""Logs: one JSON object a line on standard error. No query string, cookie, address, user agent or secret ever stands
+in one.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 
 
 class JsonFormatter(logging.Formatter):
-    """`time`, `level`, `logger`, `event`, then whatever was passed as `extra`. An exception is told by its type and places only:
-    its message may quote what a visitor sent.
+    """`time`, `level`, `logger`, `event`, then whatever was passed as `extra`. An exception is told by its type and
+    places only: its message may quote what a visitor sent.
     """
 
     def format(self, record: logging.LogRecord) -> str:

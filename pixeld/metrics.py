@@ -1,4 +1,6 @@
-"""What pixeld counts about itself. Names, units and help texts are here and nowhere else; no client or partner id is ever a label."""
+"""What pixeld counts about itself. Names, units and help texts are here and nowhere else; no client or partner id is
+ever a label.
+"""
 
 from __future__ import annotations
 

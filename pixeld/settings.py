@@ -40,7 +40,9 @@ class Settings:
         None, "clickhouse://user:password@host:9000/database; without one, an embedded engine (chDB).", secret=True
     )
     public_url: str | None = setting(None, "How browsers reach the public listener, e.g. https://track.example.")
-    admin_token: str | None = setting(None, "Token of the admin API; without one, made and kept in the data directory.", secret=True)
+    admin_token: str | None = setting(
+        None, "Token of the admin API; without one, made and kept in the data directory.", secret=True
+    )
     signing_keys: str | None = setting(
         None, "Keys of click ids as `id:hex,id:hex`; the first signs, all verify. Same on every server.", secret=True
     )
@@ -73,7 +75,9 @@ class Settings:
 
     @property
     def tracker_url(self) -> str:
-        """Where links and pixels point: `public_url` without its last slash, or the public listener as seen from this machine."""
+        """Where links and pixels point: `public_url` without its last slash, or the public listener as seen from this
+        machine.
+        """
         if self.public_url:
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1", "localhost") else self.host  # noqa: S104
@@ -207,6 +211,6 @@ def table() -> list[tuple[str, str, str]]:
     rows = []
     for f in fields(Settings):
         assert f.default is not MISSING
-        default = "" if f.default is None or f.default == "" else str(f.default).lower() if f.default in (True, False) else str(f.default)
-        rows.append((f.name, default, f.metadata["help"]))
+        text = "" if f.default is None else str(f.default).lower() if isinstance(f.default, bool) else str(f.default)
+        rows.append((f.name, text, f.metadata["help"]))
     return rows

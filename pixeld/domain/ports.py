@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pixeld.domain.events import ChunkId
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
+from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 
 Row = tuple[str | int, ...]
 
@@ -84,7 +85,9 @@ class Queue(Protocol):
 
 
 class Registry(Protocol):
-    """Clients, partners and memberships. Changes raise BadInput, NotFound, AlreadyExists or QueueAway and then change nothing."""
+    """Clients, partners and memberships. Changes raise BadInput, NotFound, AlreadyExists or QueueAway and then change
+    nothing.
+    """
 
     snapshot: Snapshot | None
 
@@ -118,3 +121,20 @@ class Warehouse(Protocol):
 
     async def query(self, sql: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
         """Run one SELECT with `{name:Type}` parameters. Raises WarehouseAway or WarehouseRefused."""
+
+
+class Reports(Protocol):
+    """What clients, partners and operators read. Raise BadInput (too much was asked for), WarehouseAway or WarehouseRefused.
+
+    `clients` maps every client that may appear to its (currency, time zone).
+    """
+
+    async def performance(
+        self, scope: Scope, query: PerformanceQuery, clients: Mapping[str, tuple[str, str]]
+    ) -> dict[str, Any]:
+        """`{"columns": […], "rows": [{…}], "totals": [{…}]}` as in DESIGN §3.2."""
+
+    async def orders(
+        self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None
+    ) -> dict[str, Any]:
+        """`{"rows": [{…}], "next": cursor or None}`, newest first. `clients` gives the days their time zone; UTC without."""

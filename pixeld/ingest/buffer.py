@@ -66,7 +66,9 @@ class Buffer:
         return chunk
 
     def settle(self, chunk: Chunk, stored: bool) -> None:
-        """The chunk is durable, or never will be: every reply may leave. One write a connection: all learn first, then send."""
+        """The chunk is durable, or never will be: every reply may leave. One write a connection: all learn first,
+        then send.
+        """
         self.bytes -= len(chunk.data)
         for waiter in chunk.waiters:
             waiter.settle(stored)

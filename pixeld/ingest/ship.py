@@ -1,8 +1,8 @@
 """Buffer → queue: each chunk into Redis, or into the spill while Redis can't take it; then back, in order.
 
-Order is what makes every retry safe. There is one chunk on its way at a time and chunk ids only grow; while anything waits in the
-spill, everything goes through the spill. So a chunk whose outcome is unknown reaches Redis again under the same id before any later
-one does, and Redis refuses it if, and only if, it was stored the first time.
+Order is what makes every retry safe. There is one chunk on its way at a time and chunk ids only grow; while anything
+waits in the spill, everything goes through the spill. So a chunk whose outcome is unknown reaches Redis again under
+the same id before any later one does, and Redis refuses it if, and only if, it was stored the first time.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ class Shipper:
 
 
 def first_epoch(now_ms: Callable[[], int], *seen: ChunkId | int) -> int:
-    """An epoch that no chunk of this node has had: the clock, or one more than the greatest one known if the clock went back."""
+    """An epoch that no chunk of this node has had: the clock, or one more than the greatest one known if the clock
+    went back.
+    """
     known = max((s.epoch if isinstance(s, ChunkId) else s) for s in (0, *seen))
     return max(now_ms(), known + 1)

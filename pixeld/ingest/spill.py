@@ -4,8 +4,9 @@ Append-only segments of records, one fsync a record (a record is a chunk: hundre
 
     magic 4 │ length u32 │ CRC32C u32 of the rest │ epoch u64 │ seq u64 │ data            (big-endian)
 
-Rules, each from a way in which another collector lost data: a torn tail is cut at start; a damaged record is skipped and counted,
-never met again and again; the cursor is fsynced before a segment is unlinked; the oldest is never deleted to make room.
+Rules, each from a way in which another collector lost data: a torn tail is cut at start; a damaged record is skipped
+and counted, never met again and again; the cursor is fsynced before a segment is unlinked; the oldest is never
+deleted to make room.
 """
 
 from __future__ import annotations
@@ -178,7 +179,9 @@ class Spill:
             self._active = None
 
     def _abandon(self) -> None:
-        """After a failed write: cut what may be half a record and go on in another segment, so that no later record follows it."""
+        """After a failed write: cut what may be half a record and go on in another segment, so that no later record
+        follows it.
+        """
         active, self._active = self._active, None
         if active is None:
             return

@@ -44,7 +44,7 @@ class EmbeddedRedis:
         self._directory.mkdir(parents=True, exist_ok=True)
         log = self._directory / "redis.log"
         self._socket.unlink(missing_ok=True)
-        self._child = subprocess.Popen(  # its own session: Ctrl-C is for pixeld, which stops it when it is done
+        self._child = subprocess.Popen(  # noqa: ASYNC220 - a fork at start; its own session: Ctrl-C is for pixeld, which stops it when it is done
             [
                 *(str(binary()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                 *("--dir", str(self._directory.resolve()), "--logfile", str(log.resolve()), "--daemonize", "no"),

@@ -1,7 +1,7 @@
 """The registry's system of record in Redis, and this process's picture of it.
 
-Every change is atomic and stands on the audit stream with who, when, before and after. The picture is immutable; it follows changes
-made anywhere within a second, and a copy on disk serves a start without Redis.
+Every change is atomic and stands on the audit stream with who, when, before and after. The picture is immutable; it
+follows changes made anywhere within a second, and a copy on disk serves a start without Redis.
 """
 
 from __future__ import annotations
@@ -119,6 +119,8 @@ class Registry:
     ) -> None:
         self._store = _Store(redis, clock)
         self._changed, self._keep = changed, keep
+        self._live = False  # whether Redis itself has been read, not only the copy
+        self._reading = asyncio.Lock()  # pictures are shown and kept in the order in which they were true
         self.snapshot: Snapshot | None = None
         if kept is not None:
             self._show(_from_picture(kept))
@@ -138,12 +140,17 @@ class Registry:
 
     async def refresh(self) -> None:
         """Read the registry again if it has changed."""
-        fresh = self._live and self.snapshot is not None and self.snapshot.version == await self._store.version()
-        if not fresh:
+        async with self._reading:
+            if self._live and self.snapshot is not None and self.snapshot.version == await self._store.version():
+                return
             snapshot = await self._store.read()
-            await asyncio.to_thread(self._keep, _picture(snapshot))
             self._live = True
             self._show(snapshot)
+            try:
+                await asyncio.to_thread(self._keep, _picture(snapshot))
+            except OSError as error:
+                text = "the registry's copy cannot be kept; a start without Redis would know the one before it"
+                log.error(text, extra={"reason": str(error)})
 
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""
@@ -196,8 +203,6 @@ class Registry:
         changed = await self._store.change(key, record_id, decide, who=who)
         await self.refresh()
         return changed
-
-    _live = False  # whether Redis itself has been read, not only the copy
 
     def _show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

@@ -1,7 +1,7 @@
 """The answers: facts in, the reply's bytes and the encoded event out. Sync, without I/O, without a clock of its own.
 
-A `Tracker` is made from one snapshot of the registry and replaced when that changes; what depends on neither request nor visitor
-is computed once a client, at its first request.
+A `Tracker` is made from one snapshot of the registry and replaced when that changes; what depends on neither request
+nor visitor is computed once a client, at its first request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _DAY_S = 86_400
 class Answer(NamedTuple):
     """What to send, and what to store first.
 
-    `line` is the encoded event, None when nothing is to be stored. `kind` and `outcome` (a Quality or a Drop) are what is counted.
+    `line` is the encoded event, None when nothing is to be stored. `kind` and `outcome` (a Quality or a Drop) are
+    what is counted.
     """
 
     reply: Reply

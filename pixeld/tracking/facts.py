@@ -8,9 +8,10 @@ from typing import NamedTuple
 class Facts(NamedTuple):
     """One request under `/t/`. Text is as it came in; nothing here is trusted.
 
-    `target` is the request target (path and query, undecoded). `cookie`, `user_agent`, `accept_language` are the headers' values,
-    `""` when absent. `ahead` says whether the browser fetches ahead of a visit (`Sec-Purpose`, `Purpose`, `X-Moz`).
-    `address` and `user_agent` go no further than to what is derived from them. `now_ms` is milliseconds since 1970, UTC.
+    `target` is the request target (path and query, undecoded). `cookie`, `user_agent`, `accept_language` are the
+    headers' values, `""` when absent. `ahead` says whether the browser fetches ahead of a visit (`Sec-Purpose`,
+    `Purpose`, `X-Moz`). `address` and `user_agent` go no further than to what is derived from them. `now_ms` is
+    milliseconds since 1970, UTC.
     """
 
     method: str

@@ -91,7 +91,9 @@ class Replies:
 
     @staticmethod
     def not_durable(reply: Reply, unavailable: Reply, reason: bytes) -> Reply:
-        """What is sent instead of `reply` when its event could not be stored: a visitor still reaches the shop, a GIF is a 503."""
+        """What is sent instead of `reply` when its event could not be stored: a visitor still reaches the shop, a GIF
+        is a 503.
+        """
         if reply.head.startswith(b"HTTP/1.1 302"):
             return Reply(reply.head.replace(_OK, reason, 1), reply.body)
         return unavailable

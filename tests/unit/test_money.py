@@ -61,6 +61,8 @@ def test_written_and_read_back(minor, currency):
     assert to_minor(to_text(minor % 10**12, currency), currency) == minor % 10**12
 
 
-@pytest.mark.parametrize(("minor", "currency", "text"), [(5, "USD", "0.05"), (5, "JPY", "5"), (5, "KWD", "0.005"), (-1250, "EUR", "-12.50")])
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"), [(5, "USD", "0.05"), (5, "JPY", "5"), (5, "KWD", "0.005"), (-1250, "EUR", "-12.50")]
+)
 def test_written_with_all_decimals(minor, currency, text):
     assert to_text(minor, currency) == text

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -170,7 +171,7 @@ def test_a_full_disk_costs_that_chunk_only(opened, tmp_path):
     spill = opened(tmp_path)
     spill.append(*CHUNKS[0])
     spill._active.close()
-    spill._active = open("/dev/full", "wb")  # noqa: SIM115 - the spill closes it
+    spill._active = Path("/dev/full").open("wb")  # noqa: SIM115 - the spill closes it
     with pytest.raises(SpillFailed, match="No space left"):
         spill.append(*CHUNKS[1])
     spill.append(*CHUNKS[2])

@@ -1,0 +1,113 @@
+"""`pixeld client`: the shops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pixeld.cli.options import server_options
+from pixeld.cli.output import json_option, print_json, record, table
+
+if TYPE_CHECKING:
+    from pixeld.cli.server import Server
+
+_Callback = TypeVar("_Callback", bound=Callable[..., Any])
+_COLUMNS = ("id", "name", "landing_url", "currency", "window_days", "timezone")
+
+
+def _fields(callback: _Callback) -> _Callback:
+    """Options for what has a default. What isn't given is not sent, so that the server's default holds."""
+    for option in reversed(
+        (
+            click.option(
+                "--allowed-host",
+                "allowed_hosts",
+                multiple=True,
+                metavar="HOST",
+                help="A host that deep links may lead to; repeat it for more. The landing page's own always may.",
+            ),
+            click.option("--currency", help="ISO 4217 code of orders that name none, e.g. EUR."),
+            click.option("--window-days", type=int, help="For how many days a click may earn an order."),
+            click.option("--timezone", help="Whose days reports count in, e.g. Europe/Berlin."),
+            click.option("--click-param", help="Name of the parameter that brings the click id to the shop."),
+        )
+    ):
+        callback = option(callback)
+    return callback
+
+
+@click.group()
+def client() -> None:
+    """The shops whose pages carry the pixel."""
+
+
+@client.command()
+@click.argument("id")
+@click.argument("name")
+@click.argument("landing_url")
+@_fields
+@json_option
+@server_options
+def add(server: Server, id: str, name: str, landing_url: str, as_json: bool, **fields: Any) -> None:
+    """Register a client: pixeld client add shop "A shop" https://shop.example/
+
+    Links and pixels carry the ID for ever; a click leads to LANDING_URL.
+    """
+    added = server.post("clients", body={"id": id, "name": name, "landing_url": landing_url, **_given(fields)})
+    if as_json:
+        print_json(added)
+    else:
+        click.echo(f"Client {added['id']!r} is registered. Its pixel: pixeld snippet {added['id']}")
+
+
+@client.command("list")
+@json_option
+@server_options
+def list_(server: Server, as_json: bool) -> None:
+    """List every client."""
+    found = server.get("clients")
+    if as_json:
+        print_json(found)
+    elif found["clients"]:
+        click.echo(table(_COLUMNS, found["clients"]))
+    else:
+        click.echo("There is no client yet. Register one: pixeld client add shop 'A shop' https://shop.example/")
+
+
+@client.command()
+@click.argument("id")
+@json_option
+@server_options
+def show(server: Server, id: str, as_json: bool) -> None:
+    """Show one client."""
+    found = server.get("clients", id)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(record(found))
+
+
+@client.command("set")
+@click.argument("id")
+@click.option("--name", help="What people call it.")
+@click.option("--landing-url", help="Where a click leads, e.g. https://shop.example/.")
+@_fields
+@json_option
+@server_options
+def set_(server: Server, id: str, as_json: bool, **fields: Any) -> None:
+    """Change some of a client's fields. The hosts given replace the earlier ones."""
+    given = _given(fields)
+    if not given:
+        raise click.UsageError("say what to change, e.g. --window-days 60")
+    changed = server.patch("clients", id, body=given)
+    if as_json:
+        print_json(changed)
+    else:
+        click.echo(record(changed))
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in fields.items() if value not in (None, ())}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

@@ -1,0 +1,367 @@
+"""Reports: who may see what, what may be asked, and how an answer is shaped (DESIGN §3.2). Pure: rows come from elsewhere."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+import orjson
+
+from pixeld.domain.money import to_text
+from pixeld.domain.tokens import ID
+from pixeld.errors import BadInput
+
+MAX_DAYS = 400
+MAX_DIMENSIONS = 6
+MAX_LIMIT = 1000
+MAX_ROWS = 20_000  #: of one performance report: some 4 MB of JSON; more is an export, not a report
+DEFAULT_DAYS = 30
+DEFAULT_LIMIT = 100
+#: Commission rules do not exist yet, and a report must not guess: minor units of whatever currency the row has.
+COMMISSION_MINOR = 0
+#: Orders are not reviewed yet either.
+ORDER_STATUS = "pending"
+
+_EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 1, 1)  # the warehouse's DateTime ends in 2106
+_ID = re.compile(ID, re.ASCII)
+
+
+class Dimension(StrEnum):
+    """What a performance report can be broken down by, in the contract's order."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    CLIENT = "client"
+    PARTNER = "partner"
+    S1 = "s1"
+    S2 = "s2"
+    S3 = "s3"
+    S4 = "s4"
+    S5 = "s5"
+    CREATIVE = "creative"
+    COUNTRY = "country"
+    DEVICE = "device"
+    BROWSER = "browser"
+    OS = "os"
+    LANGUAGE = "language"
+    QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose eyes a report is for. Every report takes one, and there is none that means nobody in particular.
+
+    An operator sees everything; a client its own rows; a partner the rows that are its own, at all clients, which excludes
+    orders that no partner earned.
+    """
+
+    role: Literal["operator", "client", "partner"]
+    id: str
+
+    def __post_init__(self) -> None:
+        known = self.role in ("operator", "client", "partner")
+        if not known or (_ID.fullmatch(self.id) is None if self.role != "operator" else self.id != ""):
+            raise ValueError(f"no such scope: {self.role} {self.id!r}")
+
+    @classmethod
+    def operator(cls) -> Scope:
+        """All rows."""
+        return cls("operator", "")
+
+    @classmethod
+    def client(cls, id: str) -> Scope:
+        """The rows of this client."""
+        return cls("client", id)
+
+    @classmethod
+    def partner(cls, id: str) -> Scope:
+        """The rows of this partner."""
+        return cls("partner", id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What both reports have: inclusive days, filters (empty: none), and a time zone (empty: the client's, else UTC)."""
+
+    first: date
+    last: date
+    client: str
+    partner: str
+    tz: str
+
+    def single_client(self, scope: Scope) -> str:
+        """The one client that this report can be about; empty when it may be about several."""
+        return scope.id if scope.role == "client" else self.client
+
+    def bounds(self, zone: ZoneInfo) -> tuple[int, int]:
+        """(first second, first second after it), since 1970. A midnight that a clock change skips is the moment of change."""
+        days = (self.first, self.last + timedelta(days=1))
+        first, after = (int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in days)
+        return first, after
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceQuery(_Query):
+    """A parsed request for the performance report. `quality` is `human`, or `all` for undiscounted traffic."""
+
+    by: tuple[Dimension, ...]
+    quality: Literal["human", "all"]
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str], today: date) -> PerformanceQuery:
+        """Read request parameters; `today` is the default of `to`. BadInput names the parameter and what is allowed."""
+        _only(params, ("from", "to", "by", "client", "partner", "tz", "quality"))
+        by = _dimensions(params.get("by", Dimension.DAY))
+        quality = params.get("quality", "all" if Dimension.QUALITY in by else "human")
+        if quality not in ("human", "all"):
+            raise BadInput(f"quality must be human or all, not {_shown(quality)}", "quality")
+        return cls(*_common(params, today), by=by, quality="all" if quality == "all" else "human")
+
+
+class Position(NamedTuple):
+    """Where a page of orders ended: the next one begins after this order, newest first."""
+
+    at_ms: int
+    client: str
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersQuery(_Query):
+    """A parsed request for the list of orders."""
+
+    limit: int
+    after: Position | None
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str], today: date) -> OrdersQuery:
+        """Read request parameters; `today` is the default of `to`. BadInput names the parameter and what is allowed."""
+        _only(params, ("from", "to", "client", "partner", "tz", "limit", "cursor"))
+        limit = params.get("limit", str(DEFAULT_LIMIT))
+        if re.fullmatch(r"[0-9]{1,4}", limit) is None or not 1 <= int(limit) <= MAX_LIMIT:
+            raise BadInput(f"limit must be a whole number from 1 to {MAX_LIMIT}, not {_shown(limit)}", "limit")
+        after = decode_cursor(params["cursor"]) if "cursor" in params else None
+        return cls(*_common(params, today), limit=int(limit), after=after)
+
+
+def encode_cursor(position: Position) -> str:
+    """An opaque text for `position`. It grants nothing: whoever makes one up only chooses where a page of their own begins."""
+    body = orjson.dumps(tuple(position))
+    return urlsafe_b64encode(_checksum(body) + body).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str) -> Position:
+    """What `encode_cursor` was given. BadInput for anything else."""
+    try:
+        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        position = Position(*orjson.loads(raw[6:]))
+        whole = raw[:6] == _checksum(raw[6:]) and encode_cursor(position) == text
+    except (ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise BadInput("cursor must be the value of `next` of the page before, unchanged", "cursor")
+    return position
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.sha256(b"orders" + body).digest()[:6]
+
+
+def whole_hours(zone: ZoneInfo, first_s: int, after_s: int) -> bool:
+    """Whether an hour of `zone` always begins with an hour of UTC between the two times.
+
+    Asked once a day: no zone ever had an offset for less than that.
+    """
+    moments = range(first_s, after_s + 86_400, 86_400)
+    return all(datetime.fromtimestamp(s, zone).utcoffset() % timedelta(hours=1) == timedelta(0) for s in moments)  # type: ignore[operator]
+
+
+class Traffic(NamedTuple):
+    """Clicks and impressions of one key. A key holds one value for each dimension: seconds since 1970 for an hour, days
+    since 1970 for a day, 202603 for a month, else text. `currency` is the client's; empty when the client isn't known."""
+
+    key: tuple[int | str, ...]
+    currency: str
+    impressions: int
+    clicks: int
+    unique_clicks: int
+
+
+class Sales(NamedTuple):
+    """Orders of one key; `currency` is the orders' own."""
+
+    key: tuple[int | str, ...]
+    currency: str
+    orders: int
+    revenue_minor: int
+
+
+def performance_result(
+    by: Sequence[Dimension],
+    zone: ZoneInfo,
+    traffic: Iterable[Traffic],
+    traffic_totals: Iterable[Traffic],
+    sales: Iterable[Sales],
+) -> dict[str, Any]:
+    """The performance report: `columns`, `rows` (sorted by the dimensions in the order of `by`), `totals` (a row a currency).
+
+    `traffic_totals` have empty keys: unique visitors cannot be added up. BadInput when there are over MAX_ROWS rows.
+    """
+    sales = list(sales)
+    rows = _joined(traffic, sales)
+    if len(rows) > MAX_ROWS:
+        raise BadInput(f"the report has over {MAX_ROWS} rows: ask for fewer days or fewer dimensions", "by")
+    totals = _joined(traffic_totals, [sale._replace(key=()) for sale in sales])
+    counts = ["currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"]
+    return {
+        "columns": [*by, *counts],
+        "rows": [
+            {d.value: label(d, value, zone) for d, value in zip(by, key, strict=True)} | row
+            for key, row in sorted(rows, key=lambda item: (item[0], item[1]["currency"] or ""))
+        ],
+        "totals": [row for _, row in sorted(totals, key=lambda item: item[1]["currency"] or "")],
+    }
+
+
+def _joined(traffic: Iterable[Traffic], sales: Iterable[Sales]) -> list[tuple[tuple[int | str, ...], dict[str, Any]]]:
+    """(key, the row without its dimensions), one for each key and currency."""
+    counts: dict[tuple[tuple[int | str, ...], str], list[int]] = {}
+    for row in traffic:
+        found = counts.setdefault((row.key, row.currency), [0, 0, 0, 0, 0])
+        found[0] += row.impressions
+        found[1] += row.clicks
+        found[2] += row.unique_clicks
+    for sale in sales:
+        found = counts.setdefault((sale.key, sale.currency), [0, 0, 0, 0, 0])
+        found[3] += sale.orders
+        found[4] += sale.revenue_minor
+    return [
+        (
+            key,
+            {
+                "currency": currency or None,
+                "impressions": impressions,
+                "clicks": clicks,
+                "unique_clicks": unique,
+                "orders": orders,
+                "revenue": to_text(revenue, currency),
+                "commission": to_text(COMMISSION_MINOR, currency),
+            },
+        )
+        for (key, currency), (impressions, clicks, unique, orders, revenue) in counts.items()
+    ]
+
+
+def label(dimension: Dimension, value: int | str, zone: ZoneInfo) -> str | None:
+    """How a dimension's value is shown: an hour with its offset, so that the one that a clock change repeats is two."""
+    if dimension is Dimension.HOUR:
+        return datetime.fromtimestamp(int(value), zone).isoformat()
+    if dimension is Dimension.DAY:
+        return (date(1970, 1, 1) + timedelta(days=int(value))).isoformat()
+    if dimension is Dimension.MONTH:
+        return f"{int(value) // 100:04}-{int(value) % 100:02}"
+    if dimension is Dimension.PARTNER:
+        return str(value) or None
+    return str(value)
+
+
+def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the list of orders, from the row of the warehouse's view `orders`. Of a conflict only the flag is told."""
+    currency = row["currency"]
+    return {
+        "order": row["order_id"],
+        "client": row["client"],
+        "partner": row["partner"] or None,
+        "amount": to_text(row["amount_minor"], currency),
+        "currency": currency,
+        "commission": to_text(COMMISSION_MINOR, currency),
+        "status": ORDER_STATUS,
+        "method": row["method"] or None,
+        "click_id": row["click_id"] or None,
+        "clicked_at": _utc(row["clicked_at"]) if row["clicked_at"] else None,
+        "ordered_at": _utc(row["at_ms"] // 1000),
+        "coupon": row["coupon"] or None,
+        "customer": row["customer"] or None,
+        "flags": ["conflict"] if row["conflict"] else [],
+    }
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def _only(params: Mapping[str, str], allowed: Sequence[str]) -> None:
+    for name in params:
+        if name not in allowed:
+            raise BadInput(f"there is no parameter {_shown(name)}; {_nearest(name, allowed)}", name)
+
+
+def _nearest(text: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    near = difflib.get_close_matches(text, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+
+
+def _common(params: Mapping[str, str], today: date) -> tuple[date, date, str, str, str]:
+    last = _day(params["to"], "to") if "to" in params else today
+    first = _day(params["from"], "from") if "from" in params else last - timedelta(days=DEFAULT_DAYS - 1)
+    if first > last:
+        raise BadInput(f"from ({first}) is after to ({last})", "from")
+    days = (last - first).days + 1
+    if days > MAX_DAYS:
+        raise BadInput(f"{first} to {last} is {days} days; a report covers at most {MAX_DAYS}", "from")
+    tz = params.get("tz", "")
+    if "tz" in params and tz not in _zones():
+        raise BadInput(f"tz {_shown(tz)} is not a time zone such as Europe/Berlin; {_nearest(tz, _zones())}"[:200], "tz")
+    return first, last, _id(params, "client"), _id(params, "partner"), tz
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # walks a directory: some 10 ms
+
+
+def _day(text: str, name: str) -> date:
+    try:
+        day = date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+    except ValueError:
+        day = None
+    if day is None or not _EARLIEST <= day < _LATEST:
+        raise BadInput(f"{name} must be a day such as 2026-03-31, from {_EARLIEST} on, not {_shown(text)}", name)
+    return day
+
+
+def _dimensions(text: str) -> tuple[Dimension, ...]:
+    names = text.split(",") if text else []
+    by = []
+    for name in names:
+        try:
+            by.append(Dimension(name))
+        except ValueError:
+            raise BadInput(f"by: there is no dimension {_shown(name)}; {_nearest(name, Dimension)}", "by") from None
+    if len(set(by)) < len(by):
+        raise BadInput("by names a dimension twice", "by")
+    if len(by) > MAX_DIMENSIONS:
+        raise BadInput(f"by names {len(by)} dimensions; at most {MAX_DIMENSIONS}", "by")
+    return tuple(by)
+
+
+def _id(params: Mapping[str, str], name: str) -> str:
+    text = params.get(name, "")
+    if name in params and _ID.fullmatch(text) is None:
+        raise BadInput(f"{name} must be an id: 1 to 32 of a-z 0-9 and -, not {_shown(text)}", name)
+    return text

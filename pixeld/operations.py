@@ -1,0 +1,121 @@
+"""What an operator asks of the running server: is it well, flush now, show what comes in, answer a query."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+from redis import asyncio as aioredis
+
+from pixeld.domain.events import decode
+from pixeld.domain.ports import Queue, Registry
+from pixeld.errors import BadInput, QueueAway, Unavailable, WarehouseRefused
+from pixeld.ingest.buffer import Buffer
+from pixeld.ingest.flush import Flusher
+from pixeld.ingest.ship import Shipper
+from pixeld.ingest.spill import Spill
+from pixeld.storage.redis import fitness
+from pixeld.storage.warehouse import Warehouse
+from pixeld.web.keys import Health
+
+_FLUSH_S = 15.0
+_LATE_MS = 60_000  # at an interval of 1 s, a minute unflushed means that nobody flushes
+_TAIL_S = 0.2
+_READ_ONLY = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS")
+
+
+class ServerOperations:
+    """Implements web.keys.Operations over the running parts. `stopping` turns readiness off while connections drain."""
+
+    def __init__(
+        self,
+        *,
+        redis: aioredis.Redis,
+        queue: Queue,
+        buffer: Buffer,
+        spill: Spill,
+        spill_bytes: int,
+        shipper: Shipper,
+        flusher: Flusher,
+        warehouse: Warehouse,
+        registry: Registry,
+        clock: Callable[[], int],
+    ) -> None:
+        self._redis, self._queue, self._buffer, self._spill = redis, queue, buffer, spill
+        self._spill_bytes, self._shipper, self._flusher, self._warehouse = spill_bytes, shipper, flusher, warehouse
+        self._registry, self._clock = registry, clock
+        self.stopping = False
+
+    async def health(self) -> dict[str, Health]:
+        """Every dependency's state."""
+        found = {"server": Health(not self.stopping, {"pid": os.getpid(), "stopping": self.stopping})}
+        try:
+            fit = await fitness(self._redis)
+            chunks, dead = await self._queue.backlog()
+            durability = {"durable": fit.durable, "durability": fit.text}
+            found["redis"] = Health(True, {"server": fit.server, **durability, "chunks": chunks, "dead_letters": dead})
+        except QueueAway as error:
+            found["redis"] = Health(False, {"reason": str(error)})
+        snapshot = self._registry.snapshot
+        found["registry"] = Health(snapshot is not None, {"version": snapshot.version if snapshot else None})
+        problem = self._flusher.problem
+        found["clickhouse"] = Health(problem is None, {"reason": problem} if problem else self._engine())
+        spilled, most = self._spill.bytes, self._spill_bytes
+        found["spill"] = Health(spilled < most, {"bytes": spilled, "max_bytes": most, "empty": self._spill.empty})
+        age_ms = self.oldest_unflushed_ms()
+        found["backlog"] = Health(
+            age_ms < _LATE_MS, {"buffer_bytes": self._buffer.bytes, "oldest_unflushed_seconds": round(age_ms / 1000, 3)}
+        )
+        return found
+
+    def _engine(self) -> dict[str, Any]:
+        tokens = self._warehouse.features.insert_tokens
+        return {"version": self._warehouse.version, "counts": "exactly once" if tokens else "at least once"}
+
+    def oldest_unflushed_ms(self) -> int:
+        """Age of the oldest event that waits in the queue; 0 when none does."""
+        oldest_ms = self._flusher.oldest_ms
+        return max(0, self._clock() - oldest_ms) if oldest_ms is not None else 0
+
+    async def flush(self) -> int:
+        """Bring everything answered so far into ClickHouse; how many events that took."""
+        before = self._flusher.events
+        try:
+            async with asyncio.timeout(_FLUSH_S):
+                await self._shipper.shipped()
+                await self._flusher.reached(await self._queue.last_id())
+        except TimeoutError:
+            why = self._flusher.problem or "there is more than can be flushed in that time"
+            raise Unavailable(
+                f"not everything was flushed within {_FLUSH_S:.0f} s ({why}); it will be, and nothing is lost"
+            ) from None
+        return self._flusher.events - before
+
+    def today(self) -> date:
+        """The date in UTC."""
+        return datetime.fromtimestamp(self._clock() / 1000, UTC).date()
+
+    async def sql(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of one reading statement. BadInput for any other, or when ClickHouse refuses it."""
+        words = statement.split(None, 1)
+        if not words or words[0].upper() not in _READ_ONLY:
+            raise BadInput(f"only reading statements are run: {', '.join(_READ_ONLY)}", "sql")
+        try:
+            return await self._warehouse.query(statement, {})
+        except WarehouseRefused as error:
+            raise BadInput(str(error), "sql") from None
+
+    async def tail(self) -> AsyncIterator[dict[str, Any]]:
+        """Every event from now on, as it reaches the queue."""
+        after = await self._queue.last_id()
+        while True:
+            page = await self._queue.read(after, count=64)
+            for chunk_id, data in page:
+                after = chunk_id
+                for kind, values in decode(data):
+                    yield {"kind": kind.name, **dict(zip(kind.columns, values, strict=True))}
+            if not page:
+                await asyncio.sleep(_TAIL_S)

@@ -1,0 +1,215 @@
+"""A ClickHouse server over its native protocol. The only module that imports clickhouse_driver.
+
+The driver is synchronous and one Client is one connection: `storage.warehouse` gives each its own thread.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from clickhouse_driver import Client, errors
+
+from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
+from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, Features, Link, Params, escaped, failure
+
+CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting
+_UNKNOWN_DATABASE = 81
+_OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed PIXELD_CLICKHOUSE_URL. Its repr has no password."""
+
+    hosts: tuple[tuple[str, int], ...]
+    database: str
+    user: str
+    password: str = field(repr=False)
+    secure: bool
+    verify: bool
+    ca_certs: str | None
+    timeout_s: int
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """SettingsError says what is wrong, without repeating the URL: it may hold a password."""
+        parts = urlsplit(url)
+        if parts.scheme != "clickhouse":
+            raise SettingsError("the ClickHouse URL must look like clickhouse://user:password@host:9000/database")
+        options = _OPTIONS | dict(parse_qsl(parts.query))
+        for name in options.keys() - _OPTIONS.keys():
+            nearest = difflib.get_close_matches(name, _OPTIONS, n=1) or sorted(_OPTIONS)
+            raise SettingsError(f"the ClickHouse URL has an unknown option {name!r}; did you mean {nearest[0]!r}?")
+        secure = options["secure"] == "1"
+        userinfo, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = userinfo.partition(":")
+        if not options["timeout"].isdigit():
+            raise SettingsError("the ClickHouse URL's option timeout must be a number of seconds")
+        return cls(
+            hosts=tuple(_host(text, 9440 if secure else 9000) for text in hosts.split(",")),
+            database=unquote(parts.path.strip("/")) or "default",
+            user=unquote(user) or "default",
+            password=unquote(password),
+            secure=secure,
+            verify=options["verify"] == "1",
+            ca_certs=options["ca_certs"] or None,
+            timeout_s=int(options["timeout"]),
+        )
+
+
+def _host(text: str, default_port: int) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise SettingsError("the ClickHouse URL must name a host, or several: host:port,host2:port2")
+    return host, port or default_port
+
+
+def connector(url: str) -> Callable[[], Link]:
+    """What connects to the first host of `url` that answers."""
+    address = Address.parse(url)
+
+    def connect() -> Link:
+        failures = []
+        for host, port in address.hosts:
+            try:
+                return ServerLink(address, host, port)
+            except (WarehouseAway, WarehouseRefused) as error:
+                failures.append(str(error))
+        raise WarehouseAway("; ".join(failures))
+
+    return connect
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """The driver's exceptions as ours. Anything that leaves the outcome open is WarehouseAway."""
+    try:
+        yield
+    except errors.ServerException as error:
+        raise failure(error.code, error.message, where) from error
+    except (errors.NetworkError, errors.UnexpectedPacketFromServerError, errors.UnknownPacketFromServerError) as error:
+        raise WarehouseAway(f"ClickHouse at {where} does not answer: {error.message}") from error
+    except EOFError as error:
+        raise WarehouseAway(f"ClickHouse at {where} closed the connection") from error
+    except OSError as error:
+        raise WarehouseAway(f"ClickHouse at {where} does not answer: {error}") from error
+    except errors.Error as error:  # the driver could not write the values, or read the answer
+        raise WarehouseRefused(f"ClickHouse at {where}: {type(error).__name__}: {error.message}") from error
+
+
+class ServerLink:
+    """`storage.warehouse.Link` to one server."""
+
+    def __init__(self, address: Address, host: str, port: int) -> None:
+        self._where = f"{host}:{port}"
+        self._client = _client(address, host, port, address.database)
+        try:
+            self._open(address, host, port)
+        except BaseException:
+            self._client.disconnect()
+            raise
+
+    def _open(self, address: Address, host: str, port: int) -> None:
+        with _translated(self._where):
+            try:
+                version = self._client.execute("SELECT version()")[0][0]
+            except errors.ServerException as error:
+                if error.code != _UNKNOWN_DATABASE:
+                    raise
+                # A session cannot even be opened in a database that isn't there yet.
+                with _client(address, host, port, "") as client:
+                    client.execute(f"CREATE DATABASE IF NOT EXISTS `{_name(address.database)}`")
+                version = self._client.execute("SELECT version()")[0][0]
+        self.features = Features.of(version)
+
+    def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
+        """Columnar and uncompressed; `insert_block_size` is the driver's own limit on a block."""
+        settings = self.features.insert_settings(token) | {"insert_block_size": len(values[0])}
+        with _translated(self._where):
+            sql = f"INSERT INTO {_name(table)} ({', '.join(map(_name, columns))}) VALUES"
+            self._client.execute(sql, values, columnar=True, settings=settings)
+
+    def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
+        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS}
+        if self.features.server_parameters:
+            settings["server_side_params"] = True
+        else:
+            sql, params = with_literals(sql, params), {}
+        with _translated(self._where):
+            rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
+        names = [name for name, _ in columns]
+        return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
+
+    def command(self, sql: str) -> None:
+        with _translated(self._where):
+            self._client.execute(sql)
+
+    def close(self) -> None:
+        self._client.disconnect()
+
+
+def _client(address: Address, host: str, port: int, database: str) -> Client:
+    return Client(
+        host,
+        port=port,
+        database=database,
+        user=address.user,
+        password=address.password,
+        client_name="pixeld",
+        secure=address.secure,
+        verify=address.verify,
+        ca_certs=address.ca_certs,
+        connect_timeout=CONNECT_SECONDS,
+        send_receive_timeout=address.timeout_s,
+        tcp_keepalive=True,
+    )
+
+
+def _name(text: str) -> str:
+    """An identifier that needs no quotes. Tables and columns come from pixeld's own code, a database from its settings."""
+    if not re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII):
+        raise WarehouseRefused(f"{text!r} cannot name a database, a table or a column")
+    return text
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+_PARAMETER = re.compile(r"\{(\w+):(\w+)\}", re.ASCII)
+
+
+def with_literals(sql: str, params: Params) -> str:
+    """`sql` with every `{name:Type}` replaced by a literal of that type, for servers that cannot do it themselves.
+
+    In one pass, so that a value that looks like a parameter stays a value. WarehouseRefused for a missing parameter, a
+    value that is not of the type, or a type other than String, UInt8-64 and Int8-64.
+    """
+
+    def literal(match: re.Match[str]) -> str:
+        name, declared = match.groups()
+        value = params.get(name)
+        integer = re.fullmatch(r"(U?)Int(8|16|32|64)", declared)
+        if declared == "String" and type(value) is str:
+            return f"'{escaped(value)}'"
+        if integer and type(value) is int:
+            bits = int(integer[2])
+            low, high = (0, 2**bits) if integer[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+            if low <= value < high:
+                return str(value)
+        raise WarehouseRefused(f"the parameter {name} is missing, or not a {declared}")
+
+    return _PARAMETER.sub(literal, sql)

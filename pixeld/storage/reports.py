@@ -1,0 +1,132 @@
+"""The reports, asked of ClickHouse: parameters and dimensions in, `sql/report_*.sql`, shaped answers out.
+
+Each file holds one statement with the scope in every place that reads a table. What is put into it as text comes from the
+maps below, never from a request; everything else is a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pixeld.domain.ports import Warehouse
+from pixeld.domain.reports import (
+    MAX_ROWS,
+    Dimension,
+    OrdersQuery,
+    PerformanceQuery,
+    Position,
+    Sales,
+    Scope,
+    Traffic,
+    encode_cursor,
+    order_row,
+    performance_result,
+    whole_hours,
+)
+
+Clients = Mapping[str, tuple[str, str]]
+_CLICK_ONLY = {Dimension.S1, Dimension.S2, Dimension.S3, Dimension.S4, Dimension.S5, Dimension.CREATIVE}
+_AUDIENCE = {Dimension.COUNTRY, Dimension.DEVICE, Dimension.BROWSER, Dimension.OS, Dimension.LANGUAGE}
+# Numbers, because they are cheap to group by and the same in every engine; `domain.reports.label` makes them readable.
+_EXPRESSIONS = {dimension: dimension.value for dimension in Dimension} | {
+    Dimension.HOUR: "toUInt32(toStartOfHour(at, {tz:String}))",
+    Dimension.DAY: "toUInt16(toDate(at, {tz:String}))",
+    Dimension.MONTH: "toYYYYMM(at, {tz:String})",
+}
+_WINDOW_S = 401 * 86_400  # a membership's window is at most 400 days; a click cannot have earned a later order
+
+
+class Reports:
+    """`domain.ports.Reports` over a warehouse."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def performance(self, scope: Scope, query: PerformanceQuery, clients: Clients) -> dict[str, Any]:
+        client = query.single_client(scope)
+        zone = ZoneInfo(query.tz or clients.get(client, ("", "UTC"))[1])
+        from_s, until_s = query.bounds(zone)
+        known = {client: clients[client]} if client in clients else clients
+        params = _params(scope, query.client, query.partner, from_s, until_s) | {
+            "tz": zone.key,
+            "quality": "" if query.quality == "all" else "human",
+            # A first pair that no client has, because a list of none is not a constant to 18.16.
+            "clients": ",".join(("-", *known)),
+            "currencies": ",".join(("-", *(currency for currency, _ in known.values()))),
+            "limit": MAX_ROWS + 1,
+        }
+        source = _source(query, whole_hours(zone, from_s, until_s))
+        traffic = [
+            Traffic(_key(row, query.by), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
+            for row in await self._run(*source, query.by, params)
+        ]
+        totals = [
+            Traffic((), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
+            for row in await self._run(*source, (), params)
+        ]
+        by_click = "report_orders_by_click" if _CLICK_ONLY & set(query.by) else "report_orders"
+        sales = [
+            Sales(_key(row, query.by), row["currency"], row["order_count"], row["revenue_minor"])
+            for row in await self._run(by_click, "", query.by, params)
+        ]
+        return performance_result(query.by, zone, traffic, totals, sales)
+
+    async def orders(self, scope: Scope, query: OrdersQuery, clients: Clients | None = None) -> dict[str, Any]:
+        zone = ZoneInfo(query.tz or (clients or {}).get(query.single_client(scope), ("", "UTC"))[1])
+        after = query.after or Position(0, "", "")
+        params = _params(scope, query.client, query.partner, *query.bounds(zone)) | {
+            "after_ms": after.at_ms,
+            "after_client": after.client,
+            "after_order": after.order,
+            "limit": query.limit + 1,  # one more tells whether there is a next page
+        }
+        rows = await self._warehouse.query(statement("report_order_list"), params)
+        page = rows[: query.limit]
+        last = page[-1] if len(rows) > query.limit else None
+        return {
+            "rows": [order_row(row) for row in page],
+            "next": encode_cursor(Position(last["at_ms"], last["client"], last["order_id"])) if last else None,
+        }
+
+    async def _run(
+        self, report: str, table: str, by: tuple[Dimension, ...], params: dict[str, str | int]
+    ) -> list[dict[str, Any]]:
+        select = "".join(f"{_EXPRESSIONS[dimension]} AS d{i}, " for i, dimension in enumerate(by))
+        group = "".join(f"d{i}, " for i in range(len(by)))
+        sql = statement(report).replace("{{select}}", select).replace("{{group}}", group).replace("{{table}}", table)
+        return await self._warehouse.query(sql, params)
+
+
+def _source(query: PerformanceQuery, hours_match: bool) -> tuple[str, str]:
+    """(report, table): the smallest table that knows every dimension."""
+    by = set(query.by)
+    if by & _CLICK_ONLY or not hours_match:
+        return "report_traffic_raw", ""
+    return "report_traffic", "traffic_hourly" if by & _AUDIENCE else "partner_hourly"
+
+
+def _params(scope: Scope, client: str, partner: str, from_s: int, until_s: int) -> dict[str, str | int]:
+    """The parameters that every report has."""
+    return {
+        "scope": scope.role,
+        "scope_id": scope.id,
+        "client": client,
+        "partner": partner,
+        "from_s": from_s,
+        "until_s": until_s,
+        "clicked_from_s": max(0, from_s - _WINDOW_S),
+    }
+
+
+def _key(row: Mapping[str, Any], by: tuple[Dimension, ...]) -> tuple[int | str, ...]:
+    return tuple(row[f"d{i}"] for i in range(len(by)))
+
+
+@cache
+def statement(report: str) -> str:
+    """The text of `sql/<report>.sql`."""
+    return files("pixeld.storage").joinpath("sql", f"{report}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,26 @@
+CREATE TABLE IF NOT EXISTS impressions
+(
+    at_ms UInt64,
+    client String,
+    partner String,
+    quality String,
+    visitor UInt64,
+    s1 String,
+    s2 String,
+    s3 String,
+    s4 String,
+    s5 String,
+    partner_click_id String,
+    creative String,
+    country String,
+    device String,
+    browser String,
+    os String,
+    language String,
+    event_id String,
+    at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(at)
+ORDER BY (client, at, partner)
+{{durable}}

@@ -1,0 +1,24 @@
+-- One page of orders, newest first, from (and without) the position {after_*}. The page is chosen with the few columns that
+-- choose it; only its orders are then read whole. Their scope is checked again, because an order may change hands in between.
+SELECT
+    client, order_id, partner, method, click_id, clicked_at, at_ms, amount_minor, currency, coupon, customer, conflict
+FROM orders
+WHERE (client, order_id) IN
+(
+    SELECT client, order_id
+    FROM orders
+    WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
+        AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
+        AND ({scope:String} = 'operator'
+            OR ({scope:String} = 'client' AND client = {scope_id:String})
+            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND ({client:String} = '' OR client = {client:String})
+        AND ({partner:String} = '' OR partner = {partner:String})
+        AND ({after_ms:UInt64} = 0 OR (at_ms, client, order_id) < ({after_ms:UInt64}, {after_client:String}, {after_order:String}))
+    ORDER BY at_ms DESC, client DESC, order_id DESC
+    LIMIT {limit:UInt32}
+)
+    AND ({scope:String} = 'operator'
+        OR ({scope:String} = 'client' AND client = {scope_id:String})
+        OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+ORDER BY at_ms DESC, client DESC, order_id DESC

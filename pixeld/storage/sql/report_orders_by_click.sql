@@ -1,0 +1,45 @@
+-- Orders and revenue by what only the click knows: sub-ids and creative. An order without a click id keeps empty ones.
+SELECT
+    {{select}}
+    currency,
+    count() AS order_count,
+    sum(amount_minor) AS revenue_minor
+FROM
+(
+    SELECT ordered_at AS at, client, partner, quality, click_id, country, device, browser, os, language, currency, amount_minor
+    FROM orders
+    WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
+        AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
+        AND ({scope:String} = 'operator'
+            OR ({scope:String} = 'client' AND client = {scope_id:String})
+            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND ({client:String} = '' OR client = {client:String})
+        AND ({partner:String} = '' OR partner = {partner:String})
+) AS credited
+ANY LEFT JOIN
+(
+    SELECT client, click_id, s1, s2, s3, s4, s5, creative
+    FROM clicks
+    WHERE click_id != ''
+        AND at < toDateTime({until_s:UInt32}, 'UTC')
+        AND at >= toDateTime({clicked_from_s:UInt32}, 'UTC')
+        AND ({scope:String} = 'operator'
+            OR ({scope:String} = 'client' AND client = {scope_id:String})
+            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND ({client:String} = '' OR client = {client:String})
+        AND ({partner:String} = '' OR partner = {partner:String})
+        AND click_id IN
+        (
+            SELECT click_id
+            FROM orders
+            WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
+                AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
+                AND ({scope:String} = 'operator'
+                    OR ({scope:String} = 'client' AND client = {scope_id:String})
+                    OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+                AND ({client:String} = '' OR client = {client:String})
+                AND ({partner:String} = '' OR partner = {partner:String})
+        )
+) AS earning USING (client, click_id)
+GROUP BY {{group}} currency
+LIMIT {limit:UInt32}

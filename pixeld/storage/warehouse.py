@@ -1,0 +1,267 @@
+"""ClickHouse, as a server or as an engine in this process: what both have in common, and the way in to either.
+
+A `Warehouse` has two roles, insert and query. Each owns one thread and, on it, one connection, so that a slow report never
+stalls ingest and nothing here ever runs on the event loop. A connection that failed is thrown away; the next call makes anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pixeld.domain.ports import Row
+from pixeld.errors import PixeldError, WarehouseAway, WarehouseRefused
+
+T = TypeVar("T")
+Params = Mapping[str, str | int]
+
+#: A report may run this long, and a client waits longer than that for it: otherwise the server works on for nobody.
+QUERY_SECONDS = 30
+NETWORK_SECONDS = 60
+
+# One block, however many rows: an insert is one part, all or nothing, and a repeat splits the same way (not at all). The
+# second 0 turns the limit in bytes off.
+_ONE_BLOCK = {"max_insert_block_size": 2**32, "min_insert_block_size_rows": 2**32, "min_insert_block_size_bytes": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a server of this version can do. The only place that compares versions.
+
+    Each bound is a release that surely has the feature, not always the first one. Debian's 18.16 has none of them: its
+    tables take plain Strings, a repeated insert is stored twice (at least once), and an insert is not fsynced.
+    """
+
+    version: str
+    low_cardinality: bool  #: LowCardinality(String) without an experimental setting
+    ttl: bool  #: TTL in CREATE TABLE
+    fsync: bool  #: fsync_after_insert, fsync_part_directory
+    insert_tokens: bool  #: insert_deduplication_token, and a window for tables that are not replicated
+    server_parameters: bool  #: `{name:Type}` over the native protocol
+
+    @classmethod
+    def of(cls, version: str) -> Features:
+        """The features of `"26.9.2.1"`. ValueError when that is not a version."""
+        major, minor, *_ = (int(part) for part in version.split(".")[:2])
+        release = (major, minor)
+        return cls(
+            version=version,
+            low_cardinality=release >= (20, 3),
+            ttl=release >= (20, 3),
+            fsync=release >= (21, 3),
+            insert_tokens=release >= (22, 3),
+            server_parameters=release >= (22, 8),
+        )
+
+    def insert_settings(self, token: str) -> dict[str, str | int]:
+        """Settings of one insert. Explicit, because servers' defaults differ: async_insert is 1 since 26.3."""
+        if not self.insert_tokens:
+            return {"insert_deduplicate": 1}
+        return {
+            "async_insert": 0,
+            "insert_deduplicate": 1,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,
+            "insert_deduplication_token": token,
+            "optimize_on_insert": 0,  # merging what the roll-ups' GROUP BY has just made costs a quarter of an insert
+            **_ONE_BLOCK,
+        }
+
+    def render(self, statement: str) -> str:
+        """A migration's statement for this server: fills in `{{text}}` and `{{durable}}`."""
+        settings = []
+        if self.insert_tokens:
+            # A repeat is recognised while at most this many other inserts came between.
+            settings.append("non_replicated_deduplication_window = 1000")
+        if self.fsync:
+            # @FSYNC@
+            settings += ["fsync_after_insert = 1", "fsync_part_directory = 1"]
+        durable = f"SETTINGS {', '.join(settings)}" if settings else ""
+        text = "LowCardinality(String)" if self.low_cardinality else "String"
+        return statement.replace("{{text}}", text).replace("{{durable}}", durable).rstrip()
+
+
+# Codes of ClickHouse's ErrorCodes.cpp that say something about the server or its set-up, not about the rows or the
+# statement: the same call works once that is mended. A missing table or a wrong password is among them, because rows that
+# are refused end in the dead-letter stream, and a mistake in the set-up must not send a whole backlog there.
+_TRY_LATER = frozenset(
+    {
+        3, 16, 60, 81, 115,  # unexpected end of file, no such column, unknown table, database, setting
+        74, 75, 76, 77,  # cannot read, write, open or close a file
+        159, 160, 164, 173,  # timeout, too slow, read-only, cannot allocate memory
+        192, 193, 194, 195, 497, 516,  # who we are: unknown user, wrong password, address not allowed, access denied
+        201, 202, 203, 209, 210,  # quota, too many queries, no free connection, socket timeout, network
+        225, 236, 241, 242, 243, 252,  # no ZooKeeper, aborted, memory, table is read-only, disk space, too many parts
+        279, 285, 286, 319, 394, 425, 439,  # connections failed, replicas, quorum, unknown status, cancelled, system
+        452, 999, 1000, 1001,  # setting not allowed, Keeper, exceptions of the libraries underneath (I/O)
+    }
+)  # fmt: skip
+
+
+def failure(code: int, message: str, where: str) -> WarehouseAway | WarehouseRefused:
+    """The error for a ClickHouse exception. Only its first line is passed on: what follows are stack traces and row values."""
+    reason = message.strip().split("Stack trace", 1)[0].split("\n", 1)[0].removeprefix("DB::Exception: ").strip()[:500]
+    if code in _TRY_LATER:
+        return WarehouseAway(f"ClickHouse ({where}) cannot do it now: {reason} (code {code})")
+    return WarehouseRefused(f"ClickHouse ({where}) refused: {reason} (code {code})")
+
+
+# Every integer column there is, with its bounds; all other columns are text. `at` is a DateTime (32 bits of seconds) that
+# the table derives from `at_ms`, hence that bound.
+_INTEGERS = {
+    "at_ms": (0, 1000 * 2**32 - 1),
+    "visitor": (0, 2**64 - 1),
+    "clicked_at": (0, 2**32 - 1),
+    "amount_minor": (-(2**63), 2**63 - 1),
+    "number": (0, 2**32 - 1),
+}
+
+
+def transposed(columns: Sequence[str], rows: Sequence[Row]) -> list[tuple[str | int, ...]]:
+    """`rows` by column, checked: WarehouseRefused for a row that is too long or short, or a value of a wrong type or size.
+
+    Checked here and not by the engines, because they differ: embedded, 2**32 + 5 in a UInt32 is stored as 5 and null as 0.
+    Costs 1.5 µs a row, of which the transposition, which both engines' fast formats want anyway, is 1.1.
+    """
+    try:
+        values: list[tuple[str | int, ...]] = list(zip(*rows, strict=True))
+    except (ValueError, TypeError):
+        raise WarehouseRefused("the rows are not all of one length") from None
+    if len(values) != len(columns):
+        raise WarehouseRefused(f"a row has {len(values)} values for {len(columns)} columns")
+    for name, column in zip(columns, values, strict=True):
+        bounds = _INTEGERS.get(name)
+        if set(map(type, column)) != {int if bounds else str}:
+            raise WarehouseRefused(f"a value of {name} is not {'an integer' if bounds else 'text'}")
+        if bounds and (min(column) < bounds[0] or max(column) > bounds[1]):  # type: ignore[operator]
+            raise WarehouseRefused(f"a value of {name} is not within {bounds[0]} to {bounds[1]}")
+    return values
+
+
+_ESCAPES = str.maketrans(
+    {"\\": r"\\", "'": r"\'", "\n": r"\n", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\0": r"\0"}
+)
+
+
+def escaped(text: str) -> str:
+    """`text` as it stands between the quotes of a literal, and as the value of a parameter, which is read as TSV."""
+    return text.translate(_ESCAPES)
+
+
+class Link(Protocol):
+    """One synchronous connection, used by one thread. Every method raises WarehouseAway or WarehouseRefused."""
+
+    features: Features
+
+    def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
+        """Insert `values`, given by column, as one block."""
+
+    def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
+        """Run one SELECT."""
+
+    def command(self, sql: str) -> None:
+        """Run one statement that has no result."""
+
+    def close(self) -> None:
+        """Let go. Never raises."""
+
+
+class _Role:
+    """One thread and the connection it owns."""
+
+    def __init__(self, name: str, connect: Callable[[], Link]) -> None:
+        self._connect = connect
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"warehouse-{name}")
+        self._link: Link | None = None
+        self._closed = False
+
+    async def run(self, work: Callable[[Link], T]) -> T:
+        """Do `work` on the thread, connected. What waits for it may be cancelled; `work`, once begun, goes on to its end."""
+        if self._closed:
+            raise WarehouseAway("the connection to ClickHouse was closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[Link], T]) -> T:
+        if self._link is None:
+            self._link = self._connect()
+        try:
+            return work(self._link)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+            self._thread.shutdown()
+
+
+class Warehouse:
+    """`domain.ports.Warehouse` over either engine, and the statements that migrations need."""
+
+    def __init__(self, connect: Callable[[], Link]) -> None:
+        self._insert = _Role("insert", connect)
+        self._query = _Role("query", connect)
+        self._features: Features | None = None
+
+    async def connect(self) -> None:
+        """Connect both roles. WarehouseAway names the address and the reason.
+
+        Not required: a role connects by itself when it is first used, and again after an error.
+        """
+        for role in (self._insert, self._query):
+            self._features = await role.run(lambda link: link.features)
+
+    async def close(self) -> None:
+        """Wait for what is under way (bounded by the engines' timeouts), then disconnect."""
+        await asyncio.gather(self._insert.close(), self._query.close())
+
+    @property
+    def features(self) -> Features:
+        """What the server can do, as of `connect`. WarehouseAway before that."""
+        if self._features is None:
+            raise WarehouseAway("ClickHouse has not been connected to yet")
+        return self._features
+
+    @property
+    def version(self) -> str:
+        """The server's version, such as `26.9.2.1`."""
+        return self.features.version
+
+    async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
+        """As in `domain.ports.Warehouse`. All rows must be of one month: a part never spans two partitions."""
+        if rows:
+            await self._insert.run(lambda link: link.insert(table, columns, transposed(columns, rows), token))
+
+    async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
+        """As in `domain.ports.Warehouse`. Values are what JSON has: numbers, texts, null, lists; a time is text."""
+        return await self._query.run(lambda link: link.query(sql, params))
+
+    async def command(self, sql: str) -> None:
+        """Run one statement that has no result (CREATE, DROP, TRUNCATE)."""
+        await self._insert.run(lambda link: link.command(sql))
+
+
+def open_warehouse(url: str | None, data_dir: Path) -> Warehouse:
+    """The server at `clickhouse://user:password@host:port[,host2:port2]/database[?secure=1]`; without a URL, an engine in
+    this process that keeps its data in `<data_dir>/clickhouse`. Connects nothing yet.
+
+    Raises SettingsError for a URL that is none, WarehouseAway when the embedded engine isn't installed. Only the engine in
+    use is imported: the embedded one costs 0.2 s and 225 MB. Import it before the server accepts, as this call does.
+    """
+    if url is None:
+        from pixeld.storage import chdb
+
+        return Warehouse(chdb.connector(data_dir / "clickhouse"))
+    from pixeld.storage import clickhouse
+
+    return Warehouse(clickhouse.connector(url))

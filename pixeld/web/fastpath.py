@@ -1,0 +1,199 @@
+"""The fast path: tracking requests answered inside aiohttp's protocol, their replies held until the event is durable.
+
+aiohttp's parser is wrapped, its connection class is not copied. Replies of one connection leave in the order of its requests:
+* a hot message that finds the base class idle is answered here; its reply leaves when it and those before it are settled;
+* one that finds the base class at work goes there too, where order is kept already;
+* whatever else comes behind a waiting reply is parked until none waits. Nothing is read meanwhile, so that a connection holds
+  MAX_WAITING replies, the parser's 32 messages and one read, at most.
+Only this file names aiohttp's private attributes; tests/contract/test_aiohttp_internals.py tells when a release moves one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError, HttpRequestParser, HttpVersion11, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, EmptyStreamReader
+from aiohttp.web_protocol import _ErrInfo
+
+from pixeld.tracking.answer import PREFIX
+from pixeld.web.desk import Case, Desk
+from pixeld.web.origin import Peer
+
+MAX_WAITING = 32  # replies held for one connection: aiohttp's own bound for requests in a pipeline
+Fed = tuple[list[Any], bool, bytes]  # (message, payload) pairs, whether the last of them upgrades, the bytes behind that one
+_NO_BODY = EmptyStreamReader()  # not EMPTY_PAYLOAD: by this a parse error is told from a hot message, at no cost
+
+
+class HotParser:
+    """Stands where aiohttp's parser stood, and passes on what that one makes of the bytes but for what is answered here."""
+
+    __slots__ = ("_behind", "_conn", "_consumed", "_feed", "_parked", "_parser")
+
+    def __init__(self, parser: HttpRequestParser, conn: HotRequestHandler) -> None:
+        self._parser, self._conn = parser, conn
+        self._feed, self._consumed = parser.feed_data, parser.message_consumed
+        self._parked: list[Any] = []
+        self._behind: bytes | None = None  # what came behind an upgrade that is parked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes) -> Fed:
+        """As aiohttp's, but never raises: a parse error becomes the message that the base class makes of it, in its place."""
+        conn = self._conn
+        messages, upgraded, tail = self._parse(data)
+        if self._parked:
+            messages, self._parked = [*self._parked, *messages], []
+        cold: list[Any] = []
+        while messages:
+            taken = 0 if cold else self._answer_leading(messages)
+            cold += messages[taken:]
+            conn.release()  # what needs no storing leaves at once
+            if not taken or upgraded or len(messages) == 1:
+                break
+            # llhttp stops at 32 messages that are not consumed and keeps the rest of the bytes to itself: slots are free now.
+            # Without this a client that pipelines 100 requests gets 32 replies and hangs.
+            messages, upgraded, tail = self._parse(b"")
+        if cold and conn.waiting:
+            self._parked, self._behind = cold, tail if upgraded else None
+            conn.hold_reading()
+            return [], False, b""
+        return cold, upgraded, tail
+
+    def _parse(self, data: bytes) -> Fed:
+        if self._behind is not None:  # no HTTP: the base class takes it, together with the upgrade
+            data, self._behind = self._behind + data, None
+            return [], True, data
+        try:
+            return self._feed(data)
+        except HttpProcessingError as error:
+            return [(_ErrInfo(status=400, exc=error, message=error.message), _NO_BODY)], False, b""
+
+    def _answer_leading(self, messages: list[Any]) -> int:
+        """Answer messages up to the first that has to go the ordinary way; how many those are."""
+        conn = self._conn
+        if conn.writing_paused or not conn.idle:  # a slow reader gets the back-pressure that ordinary handlers give
+            return 0
+        for taken, (message, payload) in enumerate(messages):
+            if (
+                payload is not EMPTY_PAYLOAD
+                or message.method != "GET"
+                or not message.path.startswith(PREFIX)
+                or message.should_close
+                or message.upgrade  # the base class ends an upgrade that is declined, with its own response only
+                or message.version != HttpVersion11
+                or len(conn.waiting) >= MAX_WAITING
+                or hdrs.EXPECT in message.headers  # aiohttp says "100 Continue" first
+                or not conn.answer(message)
+            ):
+                return taken
+            self._consumed()
+        return len(messages)
+
+
+class HotRequestHandler(web.RequestHandler):
+    """aiohttp's connection, whose hot requests never get as far as its handlers."""
+
+    __slots__ = ("desk", "leaving", "peer", "reading_held", "waiting")  # none is a name of the base class
+
+    def __init__(self, manager: web.Server, *, desk: Desk, loop: asyncio.AbstractEventLoop, **limits: Any) -> None:
+        super().__init__(manager, loop=loop, **limits)
+        self.desk, self.waiting, self.reading_held = desk, deque[Case](), False
+        self.peer: Peer | None = None
+        self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
+        self._parser = HotParser(self._parser, self)  # type: ignore[assignment, arg-type]
+
+    @property
+    def idle(self) -> bool:
+        """Whether the base class has nothing to do: `start()` is parked at its future, or (Python 3.11) has not run yet."""
+        # Not `_current_request`: it is None, too, before a request's task starts and while its response is being written.
+        waiter = self._waiter
+        return not waiter.done() if waiter is not None else self._request_count == 0
+
+    def answer(self, message: RawRequestMessage) -> bool:
+        """Answer a hot message, its reply last in the line; False, and nothing done, when that raised."""
+        case = Case(self.desk, self.release)
+        self.peer = self.peer or self.desk.origin.peer(self.peername)
+        try:
+            self.desk.take(case, message.method, message.path, message.headers, self.peer)
+        except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
+            self.desk.metrics.add("pixeld_answer_errors_total")
+            self.log_exception("Error answering a request; the ordinary handler tries next", exc_info=error)
+            return False
+        self.waiting.append(case)
+        return True
+
+    def release(self) -> None:
+        """Send, in one write, every reply that is settled and has nothing unsettled before it."""
+        waiting = self.waiting
+        if not waiting or waiting[0].reply is None:
+            return
+        end = self.desk.date_line() + b"\r\n"
+        out: list[bytes] = []
+        while waiting and (reply := waiting[0].reply) is not None:
+            waiting.popleft()
+            out += (reply.head, end, reply.body)
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write(b"".join(out))
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if self.reading_held and not waiting:
+            self._loop.call_soon(self.proceed)  # not now: whoever releases has other connections to serve, and this may raise
+
+    def hold_reading(self) -> None:
+        """Read nothing until `proceed`."""
+        self.reading_held = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def proceed(self) -> None:
+        """Let go what was parked behind replies that have left; then close, if that was asked for meanwhile."""
+        if self.waiting or not self.reading_held or self.transport is None:
+            return
+        if self.leaving is None:
+            self.reading_held = False
+            self.transport.resume_reading()  # first: in the next line the base class may pause it, for reasons of its own
+        self.data_received(b"")
+        if self.leaving is not None and not self.waiting:
+            if self.idle:
+                self.force_close()
+            else:
+                super().close()  # the base class does it after the request that it is at
+
+    def close(self) -> None:
+        """As the base class, but replies that wait leave first; nothing more is read meanwhile."""
+        if not self.waiting and not self.reading_held:
+            super().close()
+        elif self.leaving is None:
+            self.leaving = self._loop.create_future()
+            self.hold_reading()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - the base class's
+        """As the base class, after giving replies that wait as much time to leave."""
+        self.close()
+        if self.leaving is not None:
+            await asyncio.wait((self.leaving,), timeout=timeout)
+            super().close()
+        await super().shutdown(timeout)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A peer that only stops sending still gets what it waits for; TLS knows no connection open on one side."""
+        if keep_open := bool(self.waiting) and self.ssl_context is None:
+            self.close()
+        return keep_open
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As the base class. Events that were taken are stored and counted all the same."""
+        self.waiting.clear()
+        if self.leaving is not None:
+            self.leaving.set_result(None)
+        super().connection_lost(exc)
+
+    def _process_keepalive(self) -> None:
+        if self.waiting:  # not idle, though the base class believes so: it looks again after another keepalive_timeout
+            self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        super()._process_keepalive()

@@ -1,0 +1,49 @@
+"""What handlers find in their application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from aiohttp.web import AppKey
+
+from pixeld.domain.ports import Registry, Reports
+from pixeld.metrics import Metrics
+from pixeld.privacy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One dependency's state: whether it does its part, and what an operator should know about it."""
+
+    ok: bool
+    detail: dict[str, Any]
+
+
+class Operations(Protocol):
+    """What the admin listener may ask of the running server."""
+
+    async def health(self) -> dict[str, Health]:
+        """The state of every dependency, by its name."""
+
+    async def flush(self) -> int:
+        """Flush what is queued now; how many events were flushed. Unavailable when it does not happen in time."""
+
+    async def sql(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of one reading statement. BadInput for any other."""
+
+    def tail(self) -> AsyncIterator[dict[str, Any]]:
+        """Every event from now on, with its kind."""
+
+    def today(self) -> date:
+        """The date in UTC."""
+
+
+REGISTRY: AppKey[Registry] = AppKey("registry", Registry)
+REPORTS: AppKey[Reports] = AppKey("reports", Reports)
+METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
+OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
+ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
+POLICY: AppKey[Policy] = AppKey("policy", Policy)

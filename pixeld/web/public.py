@@ -1,0 +1,35 @@
+"""The public listener's ordinary pages: the policy file, the privacy page, robots.txt."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from pixeld.web import keys
+from pixeld.web.responses import without_server
+
+_ROBOTS = "User-agent: *\nDisallow: /t/\n"
+_DAY = "public, max-age=86400"  # what the policy file itself states as its expiry
+
+
+def add_routes(app: web.Application, *, p3p: bool) -> None:
+    """Add the pages to the public application; without P3P its file is not there."""
+    app.on_response_prepare.append(without_server)
+    app.router.add_get("/privacy", privacy)
+    app.router.add_get("/robots.txt", robots)
+    if p3p:
+        app.router.add_get("/w3c/p3p.xml", policy_file)
+
+
+async def policy_file(request: web.Request) -> web.Response:
+    """The P3P policy reference file, with the policy inline."""
+    return web.Response(body=request.app[keys.POLICY].xml, content_type="application/xml", headers={"Cache-Control": _DAY})
+
+
+async def privacy(request: web.Request) -> web.Response:
+    """What is collected, why, and for how long, in prose."""
+    return web.Response(body=request.app[keys.POLICY].page, content_type="text/html", charset="utf-8")
+
+
+async def robots(request: web.Request) -> web.Response:
+    """Crawlers have no business with tracking addresses."""
+    return web.Response(text=_ROBOTS)

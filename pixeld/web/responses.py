@@ -1,0 +1,68 @@
+"""JSON out, JSON in, and errors as `application/problem+json` (RFC 9457) with a stable `code`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from pixeld.errors import BadInput, PixeldError
+
+log = logging.getLogger(__name__)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def json(value: Any, status: int = 200) -> web.Response:
+    """A JSON response, with a line break at its end for those who read it in a terminal."""
+    body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    return web.Response(body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def body(request: web.Request) -> Any:
+    """The request's JSON body. BadInput when it isn't one."""
+    try:
+        return orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+
+
+def problem(status: int, code: str, detail: str, field: str | None = None) -> web.Response:
+    """What went wrong, why, and what to do."""
+    said: dict[str, Any] = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    if field is not None:
+        said["field"] = field
+    response = json(said, status)
+    response.content_type = "application/problem+json"
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+@web.middleware
+async def errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Every error of a handler becomes a problem; what is nobody's fault but ours is logged and not told."""
+    try:
+        return await handler(request)
+    except PixeldError as error:
+        return problem(error.status, error.code, str(error), getattr(error, "field", None))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = problem(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"), error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("a handler failed", extra={"route": getattr(request.match_info.route, "name", None)})
+        return problem(500, "internal", "pixeld met an error of its own; its log says where")
+
+
+async def without_server(request: web.Request, response: web.StreamResponse) -> None:
+    """No reply names the server or its version."""
+    response.headers.pop("Server", None)

@@ -1,0 +1,136 @@
+"""Listeners: sockets, TLS, limits, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
+
+from pixeld.errors import SettingsError
+from pixeld.settings import Settings
+from pixeld.web.desk import Desk
+from pixeld.web.fastpath import HotRequestHandler
+
+BACKLOG = 4096  # connections that the kernel holds until they are accepted; it cuts this to net.core.somaxconn, mostly 4096
+_DRAIN_SHARE = 1 / 4  # of shutdown_s: replies may take as long to leave once, ordinary handlers to finish twice
+
+
+class Listener:
+    """An application that listens."""
+
+    __slots__ = ("_runner", "_server")
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.AbstractServer) -> None:
+        self._runner, self._server = runner, server
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._runner.server.connections) if self._runner.server else 0
+
+    async def stop(self) -> None:
+        """Accept nobody any more, send what is owed, close, and clean the application up.
+
+        Whatever makes events durable must run until this returns.
+        """
+        self._server.close()
+        await self._runner.cleanup()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of its own for this address, which does not listen yet. SettingsError when it cannot be had."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)  # of localhost's two
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT to end
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another host or port") from error
+    return bound
+
+
+async def listen(app: web.Application, bound: socket.socket, desk: Desk, settings: Settings) -> Listener:
+    """The public listener. SettingsError when the certificate or its key cannot be used."""
+    tls = _tls(settings) if settings.tls_cert else None
+    make = partial(_Hot, desk=desk) if settings.fast_path else _Cold
+    return await _listen(
+        app,
+        bound,
+        make,
+        tls,
+        settings.shutdown_s * _DRAIN_SHARE,
+        max_line_size=settings.max_url_bytes,
+        max_field_size=settings.max_header_bytes,
+        keepalive_timeout=settings.keepalive_s,
+    )
+
+
+async def listen_plainly(app: web.Application, bound: socket.socket) -> Listener:
+    """A listener without TLS, fast path or settings of its own: the admin's."""
+    return await _listen(app, bound, _Cold, None, 2.0)
+
+
+async def _listen(
+    app: web.Application,
+    bound: socket.socket,
+    make: Callable[..., web.RequestHandler],
+    tls: ssl.SSLContext | None,
+    drain_s: float,
+    **limits: Any,
+) -> Listener:
+    # No site of aiohttp's: those make plain connections only, and forget all limits, with a warning, when one is misspelt.
+    runner = web.AppRunner(app, shutdown_timeout=drain_s)
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    connection = partial(make, runner.server, loop=loop, access_log=None, **limits)  # a log line would hold an address
+    return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    assert settings.tls_cert is not None
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"tls_cert {settings.tls_cert} and tls_key {settings.tls_key} cannot be used: {error}") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class _Discreet:
+    """A connection that tells peers no version of aiohttp, and the log no peer's address."""
+
+    __slots__ = ()
+    logger: logging.Logger
+
+    def handle_error(self, *args: Any, **kwargs: Any) -> web.StreamResponse:
+        """As the base class; aiohttp would fill in its own `Server`, where no signal reaches."""
+        response: web.StreamResponse = super().handle_error(*args, **kwargs)  # type: ignore[misc]
+        response.headers[hdrs.SERVER] = "pixeld"
+        return response
+
+    def log_exception(self, message: str, *args: object, exc_info: BaseException | None = None) -> None:
+        """Log an error of ours. What a peer garbles is none of them, and `args` is its address (DESIGN §1: never a person)."""
+        if not isinstance(exc_info, HttpProcessingError):
+            self.logger.error("Error handling a request" if args else message, exc_info=exc_info)
+
+
+class _Cold(_Discreet, web.RequestHandler):
+    __slots__ = ()
+
+
+class _Hot(_Discreet, HotRequestHandler):
+    __slots__ = ()

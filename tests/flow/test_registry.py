@@ -1,0 +1,152 @@
+"""The registry in Redis: atomic, audited, followed, and kept for a start without Redis."""
+
+import asyncio
+
+import pytest
+
+from pixeld.datadir import DataDir
+from pixeld.domain.registry import Status
+from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway
+from pixeld.storage.redis import connect
+from pixeld.storage.registry import Registry
+from pixeld.tasks import cancel
+
+SHOP = {"id": "shop", "name": "Shop", "landing_url": "https://shop.example/"}
+
+
+@pytest.fixture
+def registry(redis, clock):
+    """Makes registries on one Redis, as several servers would have them."""
+
+    def make(kept=None):
+        seen, kept_pictures = [], []
+        made = Registry(redis, clock, changed=seen.append, keep=kept_pictures.append, kept=kept)
+        made.seen, made.pictures = seen, kept_pictures
+        return made
+
+    return make
+
+
+async def filled(registry):
+    await registry.add_client(SHOP, "admin")
+    await registry.add_partner({"id": "blog", "name": "Blog"}, "admin")
+    await registry.set_member("shop", "blog", {"status": "approved"}, "admin")
+
+
+async def test_a_change_is_in_the_picture_when_the_call_returns(registry):
+    made = registry()
+    await filled(made)
+    assert made.snapshot.clients["shop"].name == "Shop"
+    assert made.snapshot.members == {("shop", "blog"): Status.APPROVED}
+    await made.change_client("shop", {"name": "Other"}, "admin")
+    await made.set_member("shop", "blog", {"status": "ended"}, "admin")
+    assert made.snapshot.clients["shop"].name == "Other"
+    assert made.snapshot.approved() == {}
+    assert made.seen[-1] is made.snapshot
+
+
+async def test_a_change_made_elsewhere_is_followed_within_a_second(registry):
+    here, there = registry(), registry()
+    following = asyncio.create_task(here.follow())
+    arrived = asyncio.Event()
+    here._changed = lambda snapshot: arrived.set() if snapshot.members else None
+    await filled(there)
+    async with asyncio.timeout(1):
+        await arrived.wait()
+    await cancel(following)
+    assert here.snapshot == there.snapshot
+
+
+async def test_every_change_is_audited_with_who_when_before_and_after(registry, clock):
+    made = registry()
+    await made.add_client(SHOP, "anna")
+    clock.forward(60)
+    await made.change_client("shop", {"window_days": 7}, "ben")
+    newest, oldest = await made.audit(10)
+    assert (oldest["who"], oldest["what"], oldest["before"]) == ("anna", "clients/shop", None)
+    assert (newest["who"], newest["at_ms"] - oldest["at_ms"]) == ("ben", 60_000)
+    assert (newest["before"]["window_days"], newest["after"]["window_days"]) == (30, 7)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        pytest.param(lambda r: r.add_client(SHOP, "x"), AlreadyExists, id="id taken"),
+        pytest.param(lambda r: r.change_client("nobody", {"name": "x"}, "x"), NotFound, id="no such client"),
+        pytest.param(lambda r: r.change_partner("nobody", {"name": "x"}, "x"), NotFound, id="no such partner"),
+        pytest.param(lambda r: r.set_member("nobody", "blog", {"status": "approved"}, "x"), NotFound, id="member of nothing"),
+        pytest.param(lambda r: r.set_member("shop", "nobody", {"status": "approved"}, "x"), NotFound, id="nobody as a member"),
+        pytest.param(lambda r: r.set_member("shop", "blog", {"status": "perhaps"}, "x"), BadInput, id="no such status"),
+        pytest.param(lambda r: r.change_client("shop", {"currency": "X"}, "x"), BadInput, id="broken rule"),
+    ],
+)
+async def test_what_is_refused_changes_nothing(registry, call, error):
+    made = registry()
+    await filled(made)
+    before, changes = made.snapshot, len(await made.audit(100))
+    with pytest.raises(error):
+        await call(made)
+    await made.refresh()
+    assert made.snapshot == before
+    assert len(await made.audit(100)) == changes
+
+
+async def test_a_change_that_changes_nothing_is_no_change(registry):
+    made = registry()
+    await filled(made)
+    version = made.snapshot.version
+    await made.change_client("shop", {"name": "Shop"}, "x")
+    assert made.snapshot.version == version
+
+
+async def test_simultaneous_changes_are_all_there(registry):
+    made = [registry() for _ in range(5)]
+    await filled(made[0])
+    await asyncio.gather(*(each.add_partner({"id": f"p{n}", "name": "P"}, "x") for n, each in enumerate(made)))
+    await asyncio.gather(
+        *(each.set_member("shop", f"p{n}", {"status": "approved"}, "x") for n, each in enumerate(made)),
+        *(each.change_client("shop", {"window_days": n + 1}, "x") for n, each in enumerate(made)),
+    )
+    await made[0].refresh()
+    assert made[0].snapshot.approved()["shop"] == {"blog", *(f"p{n}" for n in range(5))}
+    assert len(await made[0].audit(100)) == 3 + 5 + 5 + 5
+
+
+async def test_pictures_are_kept_one_after_the_other_and_the_newest_last(registry, redis, clock, tmp_path):
+    made = registry()
+    data = DataDir(tmp_path, "a test")
+    made._keep = data.keep_registry
+    following = asyncio.create_task(made.follow())
+    await asyncio.gather(*(made.add_partner({"id": f"p{n}", "name": "P"}, "x") for n in range(10)), made.refresh())
+    await made.refresh()
+    await cancel(following)
+    alone = registry(kept=data.registry())
+    data.close()
+    assert alone.snapshot == made.snapshot and len(alone.snapshot.partners) == 10
+
+
+async def test_a_picture_that_cannot_be_kept_costs_nothing_but_a_log_line(registry, caplog):
+    made = registry()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    made._keep = full
+    await filled(made)
+    assert made.snapshot.members
+    assert "cannot be kept" in caplog.text
+
+
+async def test_without_redis_the_kept_picture_serves_and_is_replaced_when_redis_is_back(registry, clock):
+    made = registry()
+    await filled(made)
+    nowhere = connect("unix:///nonexistent/redis.sock", 1.0)
+    alone = Registry(nowhere, clock, changed=lambda _: None, keep=lambda _: None, kept=made.pictures[-1])
+    assert alone.snapshot == made.snapshot
+    with pytest.raises(QueueAway):
+        await alone.refresh()
+    await nowhere.aclose()
+    await made.change_client("shop", {"name": "Newer"}, "x")
+    again = registry(kept=made.pictures[0])
+    await again.refresh()
+    assert again.snapshot.clients["shop"].name == "Newer"
