@@ -19,7 +19,6 @@ from pathlib import Path
 
 import maxminddb
 from aiohttp import web
-from redis import asyncio as aioredis
 
 from pixeld import logs, privacy
 from pixeld.datadir import DataDir
@@ -35,7 +34,7 @@ from pixeld.operations import ServerOperations
 from pixeld.settings import Settings
 from pixeld.storage import migrations as schema
 from pixeld.storage.embedded_redis import EmbeddedRedis
-from pixeld.storage.redis import connect, fitness
+from pixeld.storage.redis import RedisClient, connect, fitness
 from pixeld.storage.redis_queue import RedisQueue, nodes
 from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
@@ -97,9 +96,8 @@ async def serve(
     _on_signals(stop)
     async with running(settings, with_demo=demo) as parts:
         started(parts.started)
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([stopped, parts.failed], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        parts.failed.add_done_callback(lambda _: stop.set())
+        await stop.wait()
         parts.operations.stopping = True
         log.info("stopping")
         if parts.failed.done():
@@ -276,7 +274,7 @@ def load_country_db(path: Path) -> maxminddb.Reader:
         raise SettingsError(f"country_db {path} cannot be used: {error}") from error
 
 
-async def _first_contact(redis: aioredis.Redis, queue: RedisQueue, registry: Registry) -> ChunkId:
+async def _first_contact(redis: RedisClient, queue: RedisQueue, registry: Registry) -> ChunkId:
     """What Redis knows of this node, if it answers; without it the server starts all the same and spills."""
     try:
         fit = await fitness(redis)
@@ -309,7 +307,7 @@ async def _flush(queue: RedisQueue, warehouse: Warehouse, flusher: Flusher) -> N
     await flusher.run()
 
 
-async def _adopt(redis: aioredis.Redis, own: Flusher, flusher_of: Callable[[str], Flusher], me: str) -> None:
+async def _adopt(redis: RedisClient, own: Flusher, flusher_of: Callable[[str], Flusher], me: str) -> None:
     """Flush what other nodes left behind, for ever: a node that is alive holds the lease of its queue."""
     while True:
         await asyncio.sleep(_ADOPT_S)

@@ -30,13 +30,17 @@ class DataDir:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path, holder)
-            self.node = self._kept("node", lambda: secrets.token_hex(6))
         except OSError as error:
-            raise SettingsError(
-                f"the data directory {path} cannot be used: {error.strerror}; name another with PIXELD_DATA_DIR"
-            ) from error
-        if _NODE.fullmatch(self.node) is None:
-            raise SettingsError(f"{path / 'node'} does not hold 12 hexadecimal digits; restore it from a backup")
+            raise SettingsError(_unusable(path, error)) from error
+        try:
+            self.node = self._kept("node", lambda: secrets.token_hex(6))
+            if _NODE.fullmatch(self.node) is None:
+                raise SettingsError(f"{path / 'node'} does not hold 12 hexadecimal digits; restore it from a backup")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise SettingsError(_unusable(path, error)) from error
+            raise
 
     def admin_token(self, given: str | None) -> str:
         """The token of the admin API: the one given, else this directory's own, made at the first start. Always on
@@ -62,7 +66,10 @@ class DataDir:
     def next_epoch(self, at_least: int) -> int:
         """A number greater than every earlier one and at least `at_least`; on disk before it is returned."""
         path = self.path / "epoch"
-        last = int(path.read_text()) if path.exists() else 0
+        try:
+            last = int(path.read_text()) if path.exists() else 0
+        except ValueError:
+            raise SettingsError(f"{path} does not hold a number; restore it from a backup") from None
         epoch = max(at_least, last + 1)
         write(path, f"{epoch}\n")
         return epoch
@@ -85,6 +92,10 @@ class DataDir:
         if not path.exists():
             write(path, make() + "\n")
         return path.read_text().strip()
+
+
+def _unusable(path: Path, error: OSError) -> str:
+    return f"the data directory {path} cannot be used: {error.strerror}; name another with PIXELD_DATA_DIR"
 
 
 def _lock(path: Path, holder: str) -> IO[str]:

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
-from redis import asyncio as aioredis
-
 from pixeld.domain.events import decode
 from pixeld.domain.ports import Queue, Registry
 from pixeld.errors import BadInput, QueueAway, Unavailable, WarehouseRefused
@@ -17,7 +15,7 @@ from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
 from pixeld.ingest.spill import Spill
-from pixeld.storage.redis import fitness
+from pixeld.storage.redis import RedisClient, fitness
 from pixeld.storage.warehouse import Warehouse
 from pixeld.web.keys import Health
 
@@ -33,7 +31,7 @@ class ServerOperations:
     def __init__(
         self,
         *,
-        redis: aioredis.Redis,
+        redis: RedisClient,
         queue: Queue,
         buffer: Buffer,
         spill: Spill,

@@ -114,17 +114,26 @@ def _problems(s: Settings) -> list[str | None]:
         found.append(f"log_level is {s.log_level!r}; it must be debug, info, warning or error")
     if not s.cookie_name.isascii() or not s.cookie_name.replace("-", "").replace("_", "").isalnum():
         found.append("cookie_name must be letters, digits, - and _")
-    if s.public_url and (urlsplit(s.public_url).scheme not in ("http", "https") or not urlsplit(s.public_url).netloc):
+    if s.public_url and _scheme(s.public_url) not in ("http", "https"):
         found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
     try:
         s.networks()
     except ValueError as error:
         found.append(f"trusted_proxies: {error}; write networks like 10.0.0.0/8, 192.168.1.5/32")
-    if s.redis_url and urlsplit(s.redis_url).scheme not in ("redis", "rediss", "unix"):
+    if s.redis_url and _scheme(s.redis_url) not in ("redis", "rediss", "unix"):
         found.append("redis_url must begin with redis://, rediss:// or unix://")
-    if s.clickhouse_url and urlsplit(s.clickhouse_url).scheme not in ("clickhouse", "clickhouses"):
+    if s.clickhouse_url and _scheme(s.clickhouse_url) != "clickhouse":
         found.append("clickhouse_url must begin with clickhouse://")
     return found
+
+
+def _scheme(url: str) -> str | None:
+    """The scheme of a URL that names a host or a path; None for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme if parts.hostname or (parts.scheme == "unix" and parts.path) else None
+    except ValueError:
+        return None
 
 
 def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:

@@ -187,13 +187,13 @@ class Spill:
             return
         number = self._next - 1
         good = self._sizes.get(number, 0)
-        for mend in (
-            active.close,  # may try to write its rest again, and fail again
-            lambda: os.truncate(self._path(number), good),  # else `scan` skips the half record
-            lambda: good or self._path(number).unlink(),
-        ):
+        with suppress(OSError):
+            active.close()  # may try to write its rest again, and fail again
+        with suppress(OSError):
+            os.truncate(self._path(number), good)  # else `scan` skips the half record
+        if good == 0:
             with suppress(OSError):
-                mend()
+                self._path(number).unlink()
 
     def _read(self, number: int) -> Iterator[tuple[ChunkId, bytes]]:
         found = scan(self._path(number).read_bytes()[: self._sizes[number]])

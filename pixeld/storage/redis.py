@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
@@ -13,8 +14,12 @@ from redis.exceptions import RedisError
 
 from pixeld.errors import QueueAway
 
+# An aioredis.Redis. redis-py annotates every reply for the sync and the async client, decoded or not, all at once; pixeld
+# uses one of the four, so that its annotations would only be asserted away again.
+RedisClient = Any
 
-def connect(url: str, timeout_s: float) -> aioredis.Redis:
+
+def connect(url: str, timeout_s: float) -> RedisClient:
     """A client for one role. Nothing is sent yet, and nothing is ever repeated behind the caller's back."""
     return aioredis.from_url(
         url,
@@ -43,7 +48,7 @@ class Fitness:
     text: str
 
 
-async def fitness(redis: aioredis.Redis) -> Fitness:
+async def fitness(redis: RedisClient) -> Fitness:
     """Read the settings that decide about durability. QueueAway when Redis does not answer."""
     with failures("reading its settings"):
         info = await redis.info("server")

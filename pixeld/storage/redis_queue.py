@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
 from pixeld.domain.events import ChunkId
 from pixeld.domain.ports import Manifest
 from pixeld.errors import LeaseLost
 from pixeld.storage import keys
-from pixeld.storage.redis import failures
+from pixeld.storage.redis import RedisClient, failures
 
 _DATA = b"e"  # the only field of a stream entry
 
@@ -47,7 +46,7 @@ return 1
 class RedisQueue:
     """The queue of `node`. Needs Redis 6.2 or newer (XTRIM MINID, exclusive ranges) or any Valkey."""
 
-    def __init__(self, redis: aioredis.Redis, node: str) -> None:
+    def __init__(self, redis: RedisClient, node: str) -> None:
         self.node = node
         self._redis = redis
         self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
@@ -86,7 +85,8 @@ class RedisQueue:
     async def acquire(self, owner: str, ttl_ms: int) -> int | None:
         """Take the lease; its fencing token, or None while another owner holds it."""
         with failures("taking the lease"):
-            return await self._acquire(keys=[self._lease, self._fence], args=[owner, ttl_ms])
+            granted: int | None = await self._acquire(keys=[self._lease, self._fence], args=[owner, ttl_ms])
+        return granted
 
     async def renew(self, fence: int, ttl_ms: int) -> None:
         """Hold the lease longer."""
@@ -139,7 +139,7 @@ class RedisQueue:
             return await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
 
 
-async def nodes(redis: aioredis.Redis) -> list[str]:
+async def nodes(redis: RedisClient) -> list[str]:
     """Every node that ever announced a queue."""
     with failures("listing the queues"):
         return sorted(name.decode() for name in await redis.smembers(keys.STREAMS))

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from redis import asyncio as aioredis
 from redis.exceptions import WatchError
 
 from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
 from pixeld.errors import AlreadyExists, NotFound, QueueAway, Unavailable
 from pixeld.storage import keys
-from pixeld.storage.redis import failures
+from pixeld.storage.redis import RedisClient, failures
 
 log = logging.getLogger(__name__)
 _ATTEMPTS = 20  # optimistic changes that meet another change; each retry means that somebody else's went through
@@ -28,7 +27,7 @@ _FOLLOW_S = 0.25  # one GET: a change elsewhere is seen well within the second t
 class _Store:
     """What is in Redis. Every method raises QueueAway without it."""
 
-    def __init__(self, redis: aioredis.Redis, clock: Callable[[], int]) -> None:
+    def __init__(self, redis: RedisClient, clock: Callable[[], int]) -> None:
         self._redis, self._clock = redis, clock
 
     async def version(self) -> int:
@@ -59,7 +58,7 @@ class _Store:
             async with self._redis.pipeline(transaction=True) as pipe:
                 for _ in range(_ATTEMPTS):
                     await pipe.watch(key)
-                    stored = await pipe.hget(key, field)  # type: ignore[misc]
+                    stored = await pipe.hget(key, field)
                     before = _load(key, stored)
                     after = decide(before)
                     if after == before:
@@ -110,7 +109,7 @@ class Registry:
 
     def __init__(
         self,
-        redis: aioredis.Redis,
+        redis: RedisClient,
         clock: Callable[[], int],
         *,
         changed: Callable[[Snapshot], None],

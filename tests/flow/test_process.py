@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,8 +78,9 @@ async def test_what_was_answered_is_there_after_a_kill_and_after_a_stop(tmp_path
 
 async def test_two_servers_on_one_data_directory_the_second_names_the_first(tmp_path):
     async with pixeld(tmp_path / "data") as first:
+        command = [sys.executable, "-m", "pixeld", "serve"]
         second = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "pixeld", "serve"], env=first.env, capture_output=True, text=True, timeout=30
+            subprocess.run, command, env=first.env, capture_output=True, text=True, timeout=30
         )
     assert second.returncode != 0
     assert str(first.child.pid) in second.stderr and "PIXELD_DATA_DIR" in second.stderr
@@ -116,7 +118,7 @@ async def test_sigterm_under_load_answers_what_it_took_and_ends_in_time(tmp_path
 async def test_a_second_signal_ends_at_once(tmp_path):
     async with pixeld(tmp_path / "data") as server:
         # A connection in the middle of a request keeps the first stop waiting.
-        reader, writer = await asyncio.open_connection(*server.address)
+        _, writer = await asyncio.open_connection(*server.address)
         writer.write(b"POST /t/shop/o.gif HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
         await writer.drain()
         server.child.send_signal(signal.SIGTERM)
@@ -201,5 +203,4 @@ async def test_an_order_that_cannot_be_stored_is_a_503_and_a_click_still_redirec
 
 def _listener(parent):
     """The embedded Valkey's process id."""
-    with open(f"/proc/{parent}/task/{parent}/children") as file:
-        return int(file.read().split()[0])
+    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])

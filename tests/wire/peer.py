@@ -1,10 +1,9 @@
 """The other end of a connection, which speaks bytes."""
 
 import asyncio
-import contextlib
 from typing import NamedTuple
 
-PATIENCE_S = 10  # until a test that waits for a reply has failed
+PATIENCE_S = 10  # until a test that waits for something has failed
 
 
 def request(target, *headers, method="GET", version="1.1", body=b""):
@@ -14,7 +13,7 @@ def request(target, *headers, method="GET", version="1.1", body=b""):
 
 
 class Reply(NamedTuple):
-    """One reply: every byte of it, and what tests look at."""
+    """One reply: all its bytes, and what tests look at."""
 
     raw: bytes
     status: int
@@ -25,55 +24,71 @@ class Reply(NamedTuple):
         lines = self.raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         return dict(line.split(": ", 1) for line in lines)
 
-    @property
-    def without_date(self):
-        """The reply's bytes with the Date's value taken out."""
-        before, _, after = self.raw.partition(b"\r\nDate: ")
-        return before + b"\r\nDate: " + after[29:]
 
+class Peer(asyncio.Protocol):
+    """A client connection. What came before the end is kept, however it ends."""
 
-class Peer:
-    """A client connection. Nothing is read until it is asked for."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
+    def __init__(self):
+        self.received, self.closed = bytearray(), False
+        self._news = asyncio.Event()
 
     @classmethod
     async def connect(cls, port, host="127.0.0.1", **options):
-        return cls(*await asyncio.open_connection(host, port, **options))
+        return (await asyncio.get_running_loop().create_connection(cls, host, port, **options))[1]
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.received += data
+        self._news.set()
+
+    def eof_received(self):
+        self.connection_lost(None)
+
+    def connection_lost(self, exc):
+        self.closed = True
+        self._news.set()
 
     async def send(self, raw, pieces=None):
-        """Write bytes at once, or in pieces (sizes) that the server reads one by one: it has a turn of the loop after each."""
+        """Write bytes at once, or in pieces (sizes) that the server reads one by one: it has two turns of the loop after each."""
         at = 0
         for size in pieces or (len(raw),):
-            if self.writer.is_closing():
+            if self.closed:
                 return  # refused before it was all sent
-            self.writer.write(raw[at : at + size])
+            self.transport.write(raw[at : at + size])
             at += size
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        with contextlib.suppress(OSError):
-            await self.writer.drain()
 
     async def reply(self, *, to="GET"):
-        """Read one reply; one to a HEAD has no body."""
-        async with asyncio.timeout(PATIENCE_S):
-            raw = await self.reader.readuntil(b"\r\n\r\n")
-            length = [int(line[16:]) for line in raw.split(b"\r\n") if line.lower().startswith(b"content-length: ")]
-            body = await self.reader.readexactly(length[0]) if length and to != "HEAD" else b""
-        return Reply(raw + body, int(raw[9:12]), body)
+        """Take one reply; one to a HEAD has no body."""
+        await self._until(lambda: b"\r\n\r\n" in self.received)
+        head, _, _ = bytes(self.received).partition(b"\r\n\r\n")
+        length = [int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")]
+        size = len(head) + 4 + (length[0] if length and to != "HEAD" else 0)
+        await self._until(lambda: len(self.received) >= size)
+        raw = bytes(self.received[:size])
+        del self.received[:size]
+        return Reply(raw, int(raw[9:12]), raw[len(head) + 4 :])
 
     async def ask(self, raw, pieces=None):
-        """Send a request and read its reply."""
+        """Send a request and take its reply."""
         await self.send(raw, pieces)
         return await self.reply(to=raw[:4].decode().strip())
 
     async def rest(self):
         """Everything until the other end closes."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.reader.read()
+        await self._until(lambda: self.closed)
+        return bytes(self.received)
 
     async def close(self):
-        self.writer.close()
-        with contextlib.suppress(OSError):  # reset by the server: as closed as can be
-            await self.writer.wait_closed()
+        self.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _until(self, true):
+        async with asyncio.timeout(PATIENCE_S):
+            while not true():
+                assert not self.closed, f"closed after {bytes(self.received)!r}"
+                self._news.clear()
+                await self._news.wait()

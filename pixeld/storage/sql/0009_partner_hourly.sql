@@ -1,5 +1,6 @@
--- traffic_hourly without the audience, for the reports that are asked for most. Joining a visitor state costs some 0.7 µs a
--- row: for 20 million clicks that 50 clients' 200 partners brought in a month, 0.6 s from here, 16 s from traffic_hourly.
+-- traffic_hourly without the audience, for the reports that are asked for most. Joining visitor states is what a report
+-- spends its time on, some 0.5 µs for each row: over 20 million clicks of 10,000 pairs of client and partner in a month, 4 s
+-- from these 6 million rows, 16 s from 19 million of traffic_hourly.
 CREATE TABLE IF NOT EXISTS partner_hourly
 (
     hour DateTime('UTC'),

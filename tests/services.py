@@ -1,0 +1,100 @@
+"""Servers that tests start, kill and start again. Each is stopped by its own process id, never by name."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import require
+
+_CONFIG = """<yandex>
+ <logger><level>warning</level><console>1</console></logger>
+ <tcp_port>{port}</tcp_port>
+ <listen_host>127.0.0.1</listen_host>
+ <path>{path}/data/</path><tmp_path>{path}/tmp/</tmp_path>
+ <users_config>users.xml</users_config><default_profile>default</default_profile><default_database>default</default_database>
+ <mark_cache_size>67108864</mark_cache_size><timezone>UTC</timezone>
+</yandex>
+"""
+_USERS = """<yandex>
+ <profiles><default><max_memory_usage>2000000000</max_memory_usage></default></profiles>
+ <users><default>
+  <password>{password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+ </default></users>
+ <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</errors><result_rows>0</result_rows>
+  <read_rows>0</read_rows><execution_time>0</execution_time></interval></default></quotas>
+</yandex>
+"""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class ClickHouseServer:
+    """A clickhouse-server over `directory`, on a port of its own. What it stored is still there after `kill` and `start`."""
+
+    password = "only-for-tests"
+
+    def __init__(self, binary: str, directory: Path) -> None:
+        self._command = [binary, "--config-file", str(directory / "config.xml")]
+        self._directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        (directory / "config.xml").write_text(_CONFIG.format(port=self.port, path=directory))
+        (directory / "users.xml").write_text(_USERS.format(password=self.password))
+
+    def url(self, database: str = "pixeld", *, first: str = "", options: str = "") -> str:
+        """Its URL; `first` is a host to be tried before it, `options` what follows the question mark."""
+        hosts = f"{first}{',' if first else ''}127.0.0.1:{self.port}"
+        return f"clickhouse://default:{self.password}@{hosts}/{database}{'?' if options else ''}{options}"
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Start it and wait until it accepts."""
+        with (self._directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    tail = (self._directory / "server.log").read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"clickhouse-server does not start: {tail}") from None
+                time.sleep(0.02)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End it, as a crash does (SIGKILL), and wait for that."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(how)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def clickhouse_server(directory: Path) -> Iterator[ClickHouseServer]:
+    """Debian's clickhouse-server over `directory`, accepting. Skips where there is none (see `require`)."""
+    binary = shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    require(binary, "clickhouse-server")
+    server = ClickHouseServer(binary, directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill(signal.SIGTERM)
