@@ -98,3 +98,29 @@ def clickhouse_server(directory: Path) -> Iterator[ClickHouseServer]:
         yield server
     finally:
         server.kill(signal.SIGTERM)
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[str]:
+    """Debian's redis-server over `directory`, which fsyncs every write; its URL. Skips where there is none."""
+    binary = shutil.which("redis-server")
+    require(binary, "redis-server")
+    directory.mkdir(exist_ok=True)
+    port = free_port()
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--appendonly", "yes"]
+    options += ["--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", "redis.log"]
+    process = subprocess.Popen([binary, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 20
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"redis-server does not start: {(directory / 'redis.log').read_text()}") from None
+                time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(20)

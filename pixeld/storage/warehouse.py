@@ -210,9 +210,15 @@ class Warehouse:
     """`domain.ports.Warehouse` over either engine, and the statements that migrations need."""
 
     def __init__(self, connect: Callable[[], Link]) -> None:
-        self._insert = _Role("insert", connect)
-        self._query = _Role("query", connect)
+        self._connect = connect
         self._features: Features | None = None
+        self._insert = _Role("insert", self._link)
+        self._query = _Role("query", self._link)
+
+    def _link(self) -> Link:
+        link = self._connect()
+        self._features = link.features  # of the newest connection: a server may have been upgraded meanwhile
+        return link
 
     async def connect(self) -> None:
         """Connect both roles. WarehouseAway names the address and the reason.
@@ -220,7 +226,7 @@ class Warehouse:
         Not required: a role connects by itself when it is first used, and again after an error.
         """
         for role in (self._insert, self._query):
-            self._features = await role.run(lambda link: link.features)
+            await role.run(lambda link: None)
 
     async def close(self) -> None:
         """Wait for what is under way (bounded by the engines' timeouts), then disconnect."""
@@ -228,7 +234,7 @@ class Warehouse:
 
     @property
     def features(self) -> Features:
-        """What the server can do, as of `connect`. WarehouseAway before that."""
+        """What the server can do. WarehouseAway before the first connection."""
         if self._features is None:
             raise WarehouseAway("ClickHouse has not been connected to yet")
         return self._features

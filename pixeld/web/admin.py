@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hmac
 import io
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from pixeld.errors import BadInput, NotFound, Unauthorized, Unavailable
 from pixeld.web import keys
 from pixeld.web.responses import body, errors, json, without_server
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -149,6 +151,8 @@ async def performance(request: web.Request) -> web.Response:
     """Counts and money by the dimensions asked for."""
     values = dict(request.query)
     form = values.pop("format", "json")
+    if form not in ("json", "csv"):
+        raise BadInput("format must be json or csv", "format")
     query = PerformanceQuery.parse(values, today=request.app[keys.OPERATIONS].today())
     clients = {c.id: (c.currency, c.timezone) for c in _snapshot(request).clients.values()}
     report = await request.app[keys.REPORTS].performance(Scope.operator(), query, clients)
@@ -218,6 +222,5 @@ def _csv(report: dict[str, Any]) -> web.Response:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return f"'{value}"
-    return value
+    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    return f"'{value}" if risky and _NUMBER.fullmatch(value) is None else value

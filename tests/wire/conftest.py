@@ -74,6 +74,11 @@ class World:
         return self.listener._runner.server.connections
 
     @property
+    def cold_requests(self):
+        """How many requests got as far as aiohttp's handlers."""
+        return self.listener._runner.server.requests_count
+
+    @property
     def outcomes(self):
         """What was counted."""
         return dict(self.metrics.answers)
@@ -100,12 +105,12 @@ async def start(clock):
     """Starts listeners; `manual` leaves it to the test when events are durable."""
     worlds = []
 
-    async def make(*, manual=False, routes=(), origin=None, snapshot=SNAPSHOT, **changes):
+    async def make(*, manual=False, routes=(), app=None, origin=None, snapshot=SNAPSHOT, **changes):
         settings = Settings(host="127.0.0.1", port=0, **changes)
         intake = MemoryIntake(None if manual else asyncio.get_running_loop().call_soon)
         metrics = Metrics()
         desk = Desk(tracker(snapshot), intake, metrics, clock, origin or Origin())
-        app = web.Application()
+        app = web.Application(**(app or {}))
         app.add_routes(routes)
         tracking.add_routes(app, desk)
         bound = server.bind(settings.host, settings.port)

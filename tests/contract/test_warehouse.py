@@ -1,0 +1,916 @@
+"""What both engines of the warehouse promise: the embedded one (26.9) and a server over the wire (Debian's 18.16).
+
+One body for both. Where 18.16 promises less, the test says what it promises instead. The embedded engine has one path a process
+at a time, so that a module opens each engine once and every test begins with an empty schema.
+"""
+
+import asyncio
+import datetime as dt
+import itertools
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from clickhouse_driver.util.escape import escape_param
+
+from pixeld.domain.events import CLICK, IMPRESSION, KINDS, ORDER
+from pixeld.domain.money import to_text
+from pixeld.domain.reports import MAX_ROWS, Dimension, OrdersQuery, PerformanceQuery, Scope
+from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
+from pixeld.storage import migrations, reports
+from pixeld.storage.clickhouse import Address, with_literals
+from pixeld.storage.reports import Reports
+from pixeld.storage.warehouse import Features, escaped, open_warehouse
+from tests.services import clickhouse_server, free_port
+
+NOON_MS = 1_774_785_600_000  # 2026-03-29 12:00 UTC
+OLD, NEW = Features.of("18.16.1"), Features.of("26.9.2.1")
+HOSTILE = [
+    "",
+    "'",
+    "\\",
+    "\\'",
+    "' OR 1 = 1 --",
+    "\\' OR 1 = 1 --",
+    "tab\tline\nreturn\rnul\0bell\x07",
+    "\\n\\t\\N\\0\\x41",
+    "{scope:String}",
+    "{{text}} %s %(scope)s $1 ?",
+    "`\"[1, 'a'](b)",
+    "日本 \U0001f600 \u2028 é",
+    "x" * 5000,
+]
+
+
+@pytest.fixture(scope="module", params=["chdb", pytest.param("server", marks=pytest.mark.services)])
+def engine(request, tmp_path_factory):
+    """(URL or None, data directory, the server or None)."""
+    if request.param == "chdb":
+        pytest.importorskip("chdb", reason="chdb-core is not installed: pip install 'pixeld[embedded]'")
+        yield None, tmp_path_factory.mktemp("embedded"), None
+        return
+    directory = tmp_path_factory.mktemp("clickhouse")
+    with clickhouse_server(directory) as server:
+        yield server.url(), directory, server
+
+
+@pytest.fixture(scope="module")
+def opened(engine):
+    url, directory, _ = engine
+    warehouse = open_warehouse(url, directory)
+    asyncio.run(warehouse.connect())
+    yield warehouse
+    asyncio.run(warehouse.close())
+
+
+@pytest.fixture
+async def empty(opened):
+    """A connected warehouse without any table."""
+    for row in await opened.query("SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name DESC", {}):
+        await opened.command(f"DROP TABLE IF EXISTS `{row['name']}`")
+    return opened
+
+
+@pytest.fixture
+async def warehouse(empty):
+    """A connected warehouse with the schema."""
+    await migrations.apply(empty)
+    return empty
+
+
+def columns(kind):
+    return (*kind.columns, "event_id")
+
+
+def record(kind, event_id, **values):
+    """A row of `kind`: zeros and empty texts but for `values`."""
+    integers = {"at_ms": NOON_MS, "visitor": 0, "clicked_at": 0, "amount_minor": 0}
+    texts = {"client": "shop", "quality": "human", "currency": "EUR"}
+    row = {name: integers.get(name, texts.get(name, "")) for name in kind.columns} | values
+    assert row.keys() == set(kind.columns)
+    return (*row.values(), event_id)
+
+
+async def count(warehouse, table):
+    return (await warehouse.query(f"SELECT count() AS n FROM {table}", {}))[0]["n"]
+
+
+# ---- migrations
+
+
+async def test_migrations_applied_twice_are_applied_once(empty):
+    assert await migrations.apply(empty) == migrations.known()
+    assert await migrations.apply(empty) == []
+    assert await migrations.plan(empty) == []
+    assert await count(empty, "schema_migrations") == len(migrations.known())
+    assert all(re.fullmatch(r"\d{4}(-\d\d){2} \d\d(:\d\d){2}", state.applied_at) for state in await migrations.status(empty))
+
+
+async def test_a_dry_run_prints_what_would_run_and_changes_nothing(empty):
+    statements = await migrations.plan(empty)
+    assert len(statements) == len(migrations.known())
+    assert not any("{{" in statement for statement in statements)
+    assert ("LowCardinality" in "".join(statements)) is empty.features.low_cardinality
+    assert ("fsync_after_insert = 1" in "".join(statements)) is empty.features.fsync
+    assert await empty.query("SELECT name FROM system.tables WHERE database = currentDatabase()", {}) == []
+
+
+async def test_two_runs_at_once_do_no_harm(empty, engine):
+    other = open_warehouse(*engine[:2])
+    try:
+        await asyncio.gather(migrations.apply(empty), migrations.apply(other))
+        assert await migrations.apply(empty) == []
+        assert all(state.applied_at for state in await migrations.status(other))
+    finally:
+        await other.close()
+
+
+async def test_a_database_from_a_newer_pixeld_is_refused(warehouse):
+    with pytest.raises(MigrationError, match=r"0012_orders.*newest is 0011.*newer pixeld"):
+        await migrations.apply(warehouse, migrations.known()[:-1])
+
+
+async def test_a_changed_file_is_refused(warehouse):
+    first, *rest = migrations.known()
+    changed = migrations.Migration(first.number, first.name, first.text + " ")
+    with pytest.raises(MigrationError, match="0001_schema_migrations was applied with another content"):
+        await migrations.apply(warehouse, [changed, *rest])
+
+
+def test_migrations_are_numbered_without_gaps_and_repeatable():
+    known = migrations.known()
+    assert [migration.number for migration in known] == list(range(1, len(known) + 1))
+    for migration in known:
+        body = re.sub(r"--.*", "", migration.text)
+        assert body.count(";") == 0 and body.count("CREATE") == body.count("IF NOT EXISTS") == 1, migration
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+async def test_a_table_has_the_columns_of_its_kind(warehouse, kind):
+    sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+    names = [row["name"] for row in await warehouse.query(sql, {"table": kind.table})]
+    assert names == [*kind.columns, "event_id", "at"]
+
+
+# ---- inserts
+
+
+async def roll_ups(warehouse):
+    sql = "SELECT sum(clicks) AS clicks, sum(impressions) AS impressions, uniqMerge(visitors) AS visitors FROM "
+    return [(await warehouse.query(sql + table, {}))[0] for table in ("traffic_hourly", "partner_hourly")]
+
+
+async def test_a_token_twice_is_stored_once_in_tables_and_roll_ups(warehouse):
+    clicks = [record(CLICK, f"c{i}", visitor=i % 5) for i in range(10)]
+    views = [record(IMPRESSION, f"i{i}", visitor=100 + i) for i in range(7)]
+    for _ in range(2):
+        await warehouse.insert("clicks", columns(CLICK), clicks, "one batch")
+        await warehouse.insert("impressions", columns(IMPRESSION), views, "one batch")
+    times = 1 if warehouse.features.insert_tokens else 2  # 18.16 knows no tokens: at least once
+    assert await count(warehouse, "clicks") == 10 * times
+    expected = {"clicks": 10 * times, "impressions": 7 * times, "visitors": 5}
+    assert await roll_ups(warehouse) == [expected, expected]
+
+
+async def test_the_same_rows_with_another_token_are_stored_again(warehouse):
+    rows = [record(CLICK, f"c{i}", visitor=i) for i in range(10)]
+    await warehouse.insert("clicks", columns(CLICK), rows, "first")
+    await warehouse.insert("clicks", columns(CLICK), rows, "second")
+    assert await count(warehouse, "clicks") == 20
+    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [20, 20]
+
+
+async def test_a_large_batch_is_one_part_and_repeats_exactly(warehouse):
+    # More groups than max_block_size (65,409), so that the roll-up's own blocks would be split, and parsed in several threads.
+    rows = [record(CLICK, f"c{i}", visitor=i, language=f"l{i}") for i in range(70_000)]
+    for _ in range(2):
+        await warehouse.insert("clicks", columns(CLICK), rows, "large")
+    times = 1 if warehouse.features.insert_tokens else 2
+    assert await count(warehouse, "clicks") == 70_000 * times
+    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [70_000 * times] * 2
+    parts = "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'clicks' AND level = 0"
+    assert (await warehouse.query(parts, {}))[0]["n"] == times
+
+
+async def test_no_rows_are_no_insert(warehouse):
+    await warehouse.insert("clicks", columns(CLICK), [], "nothing")
+    assert await count(warehouse, "clicks") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (CLICK, "at_ms", "1774785600000"),
+        (CLICK, "at_ms", 1.5),
+        (CLICK, "at_ms", -1),
+        (CLICK, "at_ms", 1000 * 2**32),
+        (CLICK, "at_ms", None),
+        (CLICK, "visitor", 2**64),
+        (CLICK, "visitor", True),
+        (CLICK, "s1", None),
+        (CLICK, "s1", 5),
+        (CLICK, "s1", {"a": 1}),
+        (CLICK, "s1", "\ud800"),
+        (ORDER, "clicked_at", 2**32),
+        (ORDER, "amount_minor", 2**63),
+    ],
+)
+async def test_a_poison_row_is_refused_with_all_of_its_batch(warehouse, kind, name, value):
+    rows = [record(kind, "good"), record(kind, "bad", **{name: value}), record(kind, "good too")]
+    with pytest.raises(WarehouseRefused):
+        await warehouse.insert(kind.table, columns(kind), rows, "poison")
+    assert await count(warehouse, kind.table) == 0
+    await warehouse.insert(kind.table, columns(kind), [rows[0], rows[2]], "without it")
+    assert await count(warehouse, kind.table) == 2
+
+
+@pytest.mark.parametrize("change", [lambda row: row[:-1], lambda row: (*row, "")], ids=["too short", "too long"])
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_row_of_another_length_is_refused(warehouse, change, others):
+    rows = [record(CLICK, "good")] * others + [change(record(CLICK, "bad"))]
+    with pytest.raises(WarehouseRefused, match="values for|one length"):
+        await warehouse.insert("clicks", columns(CLICK), rows, "poison")
+
+
+async def test_bounds_of_every_integer_are_stored_as_they_are(warehouse):
+    low = record(ORDER, "low", at_ms=0, clicked_at=0, amount_minor=-(2**63))
+    high = record(ORDER, "high", at_ms=1000 * 2**32 - 1, clicked_at=2**32 - 1, amount_minor=2**63 - 1)
+    await warehouse.insert("order_events", columns(ORDER), [low], "low")
+    await warehouse.insert("order_events", columns(ORDER), [high], "high")
+    rows = await warehouse.query(f"SELECT {', '.join(columns(ORDER))} FROM order_events ORDER BY at_ms", {})
+    assert [tuple(row.values()) for row in rows] == [low, high]
+
+
+async def test_a_missing_table_is_the_set_up_and_not_the_rows(empty):
+    with pytest.raises(WarehouseAway, match="clicks"):  # refused rows end in the dead-letter stream; these must not
+        await empty.insert("clicks", columns(CLICK), [record(CLICK, "c")], "early")
+
+
+# ---- queries
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+async def test_a_hostile_text_is_a_value(warehouse, text):
+    rows = await warehouse.query("SELECT {a:String} AS a, {b:String} AS b, {n:Int64} AS n", {"a": text, "b": "b", "n": -5})
+    assert rows == [{"a": text, "b": "b", "n": -5}]
+    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "c", s1=text)], f"token {text}")
+    assert await warehouse.query("SELECT s1 FROM clicks WHERE s1 = {s1:String}", {"s1": text}) == [{"s1": text}]
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True)
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+async def test_the_drivers_parameters_mean_the_same_to_a_server_that_has_them(warehouse, text):
+    """There is no such server here: the engine reads the driver's literal, and then takes what it read as a parameter."""
+    sent = await warehouse.query(f"SELECT {escape_param(text, None, for_server=True)} AS sent", {})
+    read = "SELECT {text:String} AS read"
+    connection = warehouse._query._link._connection
+    assert await warehouse.query("SELECT {text:String} AS read", {"text": text}) == [{"read": text}]
+    raw = connection.query(read, "RawBLOB", params={"text": sent[0]["sent"]}).bytes()
+    assert raw.decode() == text
+
+
+async def test_a_bad_statement_is_refused_and_the_next_one_works(warehouse):
+    with pytest.raises(WarehouseRefused, match="yntax error") as caught:
+        await warehouse.query("SELEC 1", {})
+    assert "\n" not in str(caught.value)
+    assert await warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+
+
+async def test_values_are_what_json_has(warehouse):
+    sql = (
+        "SELECT toDateTime(86400, 'UTC') AS time, toDate('1970-01-02') AS day, toUInt64(18446744073709551615) AS big, "
+        "[1, 2] AS list, CAST(NULL AS Nullable(String)) AS nothing"
+    )
+    time = "1970-01-02 00:00:00"
+    assert await warehouse.query(sql, {}) == [
+        {"time": time, "day": time[:10], "big": 2**64 - 1, "list": [1, 2], "nothing": None}
+    ]
+
+
+async def test_a_slow_report_does_not_hold_up_an_insert(warehouse):
+    report = asyncio.create_task(warehouse.query("SELECT sleep(1) AS slept", {}))
+    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "c")], "meanwhile")
+    assert not report.done()
+    assert await report == [{"slept": 0}]
+
+
+async def test_a_closed_warehouse_says_so(engine):
+    other = open_warehouse(*engine[:2])
+    with pytest.raises(WarehouseAway, match="not been connected"):
+        _ = other.features
+    await other.connect()
+    assert other.version == other.features.version
+    await other.close()
+    await other.close()
+    with pytest.raises(WarehouseAway, match="closed"):
+        await other.query("SELECT 1", {})
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT {a:String}", {}),
+        ("SELECT {a:String}", {"a": 1}),
+        ("SELECT {a:UInt8}", {"a": 256}),
+        ("SELECT {a:UInt32}", {"a": -1}),
+        ("SELECT {a:Int8}", {"a": 128}),
+        ("SELECT {a:UInt32}", {"a": "1"}),
+        ("SELECT {a:Identifier}", {"a": "clicks"}),
+    ],
+)
+def test_a_literal_is_of_its_declared_type(sql, params):
+    with pytest.raises(WarehouseRefused, match="parameter a"):
+        with_literals(sql, params)
+
+
+def test_a_value_that_looks_like_a_parameter_stays_a_value():
+    assert with_literals("{a:String} {b:Int8}", {"a": "{b:Int8}", "b": -128}) == "'{b:Int8}' -128"
+    assert escaped("'\\\n") == r"\'\\\n"
+
+
+# ---- connections
+
+
+@pytest.mark.parametrize(
+    ("version", "has"),
+    [("18.16.1", 0), ("20.2.1", 0), ("21.2.9", 2), ("22.2.1", 3), ("22.3.2", 4), ("22.8.1", 5), ("26.9.2.1", 5)],
+)
+def test_features_follow_the_version(version, has):
+    features = Features.of(version)
+    flags = ("low_cardinality", "ttl", "fsync", "insert_tokens", "server_parameters")
+    assert sum(getattr(features, flag) for flag in flags) == has
+
+
+def test_every_insert_has_its_settings_where_the_server_knows_them():
+    assert OLD.insert_settings("t") == {"insert_deduplicate": 1}
+    settings = NEW.insert_settings("t")
+    assert settings["insert_deduplication_token"] == "t"
+    assert (settings["async_insert"], settings["insert_deduplicate"]) == (0, 1)
+    assert settings["deduplicate_blocks_in_dependent_materialized_views"] == 1
+
+
+def test_a_url_is_read_and_its_password_is_never_shown():
+    address = Address.parse("clickhouse://us%40er:p%2Fw@a:1,[::1]:2,c/data?secure=1&verify=0&timeout=5")
+    assert address.hosts == (("a", 1), ("::1", 2), ("c", 9440))
+    assert (address.user, address.password, address.database) == ("us@er", "p/w", "data")
+    assert (address.secure, address.verify, address.timeout_s) == (True, False, 5)
+    assert "p/w" not in repr(address)
+    plain = Address.parse("clickhouse://localhost")
+    assert (plain.hosts, plain.user, plain.database) == ((("localhost", 9000),), "default", "default")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://user:s3cret@host/db", "must look like clickhouse://"),
+        ("clickhouse://user:s3cret@/db", "must name a host"),
+        ("clickhouse://user:s3cret@host:port/db", "must name a host"),
+        ("clickhouse://user:s3cret@host/db?secur=1", "did you mean 'secure'"),
+        ("clickhouse://user:s3cret@host/db?timeout=soon", "number of seconds"),
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_repeating_it(url, says):
+    with pytest.raises(SettingsError, match=says) as caught:
+        open_warehouse(url, Path())
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_an_unreachable_server_is_named_without_the_password():
+    port, other = free_port(), free_port()
+    warehouse = open_warehouse(f"clickhouse://user:s3cret@127.0.0.1:{port},localhost:{other}/db", Path())
+    for attempt in (warehouse.connect(), warehouse.query("SELECT 1", {})):
+        with pytest.raises(WarehouseAway, match=rf"127\.0\.0\.1:{port} .*refused.*localhost:{other} ") as caught:
+            await attempt
+        assert "s3cret" not in str(caught.value) + repr(warehouse)
+    await warehouse.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["hangs up", "is no ClickHouse"])
+async def test_a_peer_that_is_no_server_is_away(answer):
+    async def peer(_, writer):
+        writer.write(answer)
+        writer.close()
+
+    listener = await asyncio.start_server(peer, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    warehouse = open_warehouse(f"clickhouse://127.0.0.1:{port}/db", Path())
+    with pytest.raises(WarehouseAway, match=str(port)):
+        await warehouse.connect()
+    await warehouse.close()
+    listener.close()
+    await listener.wait_closed()
+
+
+async def test_a_server_that_never_answers_is_away_after_the_timeout():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        warehouse = open_warehouse(f"clickhouse://127.0.0.1:{silent.getsockname()[1]}/db?timeout=1", Path())
+        with pytest.raises(WarehouseAway, match="does not answer: .*timed out"):
+            await warehouse.connect()
+        await warehouse.close()
+
+
+@pytest.mark.parametrize("engine", ["server"], indirect=True)
+class TestServer:
+    async def test_the_next_host_is_tried(self, engine):
+        warehouse = open_warehouse(engine[2].url(first=f"127.0.0.1:{free_port()}"), Path())
+        assert await warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+        await warehouse.close()
+
+    async def test_a_missing_database_is_made(self, engine, opened):
+        await opened.command("DROP DATABASE IF EXISTS fresh")
+        warehouse = open_warehouse(engine[2].url("fresh"), Path())
+        await warehouse.connect()
+        assert await warehouse.query("SELECT currentDatabase() AS name", {}) == [{"name": "fresh"}]
+        await warehouse.close()
+        await opened.command("DROP DATABASE fresh")
+
+    async def test_a_wrong_password_is_away_and_not_told(self, engine):
+        url = engine[0].replace(engine[2].password, "s3cret")
+        warehouse = open_warehouse(url, Path())
+        with pytest.raises(WarehouseAway, match="assword") as caught:
+            await warehouse.connect()
+        assert "s3cret" not in str(caught.value)
+        await warehouse.close()
+
+    async def test_a_killed_server_is_away_until_it_is_back(self, engine, warehouse):
+        server = engine[2]
+        await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "before")], "1")
+        server.kill()
+        try:
+            for _ in range(2):
+                with pytest.raises(WarehouseAway, match=str(server.port)):
+                    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "during")], "2")
+                with pytest.raises(WarehouseAway, match=str(server.port)):
+                    await warehouse.query("SELECT 1", {})
+        finally:
+            server.start()
+        await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "after")], "3")
+        assert await warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+        assert {row["event_id"] for row in await warehouse.query("SELECT event_id FROM clicks", {})} >= {"after"}
+
+
+# ---- the embedded engine in its process
+
+
+def test_without_chdb_the_message_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "chdb", None)
+    monkeypatch.delitem(sys.modules, "chdb._chdb", raising=False)
+    with pytest.raises(WarehouseAway, match=r"pip install 'pixeld\[embedded\]'"):
+        open_warehouse(None, tmp_path)
+
+
+def test_a_directory_that_the_engine_would_misread_is_refused(tmp_path):
+    pytest.importorskip("chdb")
+    with pytest.raises(SettingsError, match="question mark"):
+        open_warehouse(None, tmp_path / "what?")
+
+
+_EMBEDDED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+
+caught = []
+signal.signal(signal.SIGTERM, lambda *_: caught.append("term"))
+signal.signal(signal.SIGINT, lambda *_: caught.append("int"))
+before = os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+from pixeld.storage.warehouse import open_warehouse
+
+async def main():
+    warehouse = open_warehouse(None, Path(sys.argv[1]))
+    await warehouse.connect()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await warehouse.close()
+
+assert not {"chdb", "clickhouse_driver"} & sys.modules.keys()
+asyncio.run(main())
+os.kill(os.getpid(), signal.SIGINT)
+assert caught == ["term", "int"], caught
+assert before == (os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, [])), before
+handled = next(int(line.split()[1], 16) for line in open("/proc/self/status") if line.startswith("SigCgt"))
+assert not handled & (1 << signal.SIGSEGV - 1 | 1 << signal.SIGTSTP - 1), hex(handled)
+assert not {"pandas", "pyarrow", "numpy", "clickhouse_driver"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_engine_leaves_signals_directory_and_modules_alone(tmp_path):
+    pytest.importorskip("chdb")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _EMBEDDED, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True)
+async def test_a_data_directory_in_use_is_away(engine, opened):
+    code = (
+        "import asyncio, sys; from pathlib import Path; from pixeld.storage.warehouse import open_warehouse; "
+        "asyncio.run(open_warehouse(None, Path(sys.argv[1])).connect())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, str(engine[1])),
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    assert b"WarehouseAway: the embedded ClickHouse engine cannot open" in stderr and b"another pixeld" in stderr
+
+
+# ---- the view `orders`
+
+
+def seen(minute, partner="", amount=100, currency="EUR", event_id=None, **values):
+    """One observation of an order."""
+    return (event_id or f"n-1-{minute}-{partner}-{amount}"), {
+        "at_ms": NOON_MS + minute * 60_000,
+        "partner": partner,
+        "amount_minor": amount,
+        "currency": currency,
+        "click_id": f"click of {partner}" if partner else "",
+        "method": "click" if partner else "",
+        **values,
+    }
+
+
+ORDERS = {
+    "one observation stands": ([seen(0, "ada")], (0, "ada", 100, False, 1)),
+    "a reload is the same order": ([seen(0, "ada"), seen(1, "ada"), seen(2, "ada")], (0, "ada", 100, False, 3)),
+    "an event that was stored twice counts once": ([seen(0, "ada"), seen(0, "ada")], (0, "ada", 100, False, 1)),
+    "the first one stands if none is attributed": ([seen(0), seen(1), seen(2)], (0, "", 100, False, 3)),
+    "the first attributed one stands": ([seen(0), seen(1, "ada"), seen(2, "ada")], (1, "ada", 100, False, 3)),
+    "a later unattributed one changes nothing": ([seen(0, "ada"), seen(1), seen(2)], (0, "ada", 100, False, 3)),
+    "another partner later is a conflict": ([seen(0, "ada"), seen(1, "bob"), seen(2)], (0, "ada", 100, True, 3)),
+    "another amount is a conflict": ([seen(0, "ada"), seen(1, "ada", 101)], (0, "ada", 100, True, 2)),
+    "another amount before the attributed one, too": ([seen(0, "", 99), seen(1, "ada")], (1, "ada", 100, True, 2)),
+    "another currency is a conflict": ([seen(0, "ada"), seen(1, "ada", 100, "USD")], (0, "ada", 100, True, 2)),
+    "another coupon or customer is none": (
+        [seen(0, "ada", coupon="A"), seen(1, "ada", coupon="B", customer="new", event_id="other")],
+        (0, "ada", 100, False, 2),
+    ),
+    "at one time the smaller event id stands": (
+        [seen(0, "bob", event_id="n-1-1-2"), seen(0, "ada", event_id="n-1-1-1"), seen(0, event_id="n-1-1-0")],
+        (0, "ada", 100, True, 3),
+    ),
+    "milliseconds of another length sort as numbers": (
+        [seen(0, "ada", at_ms=NOON_MS), seen(1, "bob", at_ms=999), seen(2, "cyd", at_ms=10_000)],
+        (None, "bob", 100, True, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize(("observations", "expected"), ORDERS.values(), ids=ORDERS.keys())
+async def test_one_order_in_every_order_of_arrival(warehouse, observations, expected):
+    permutations = list(itertools.permutations(observations))
+    for step in range(len(observations)):  # one insert, hence one part, for each arrival; an order id for each permutation
+        rows = [
+            record(ORDER, event_id, order_id=f"o{number}", **values)
+            for number, permutation in enumerate(permutations)
+            for event_id, values in [permutation[step]]
+        ]
+        for month, part in itertools.groupby(sorted(rows, key=lambda row: row[0]), key=lambda row: row[0] > NOON_MS / 2):
+            await warehouse.insert("order_events", columns(ORDER), list(part), f"{step}-{month}")
+    minute, partner, amount, conflict, times = expected
+    rows = await warehouse.query("SELECT * FROM orders ORDER BY order_id", {})
+    assert sorted(row["order_id"] for row in rows) == sorted(f"o{number}" for number in range(len(permutations)))
+    for row in rows:
+        assert (row["partner"], row["amount_minor"], bool(row["conflict"]), row["observations"]) == (
+            partner,
+            amount,
+            conflict,
+            times,
+        )
+        assert row["click_id"] == (f"click of {partner}" if partner else "")
+        if minute is not None:
+            assert row["at_ms"] == NOON_MS + minute * 60_000
+            assert row["ordered_at"] == f"2026-03-29 12:{minute:02}:00"
+
+
+async def test_an_order_id_belongs_to_its_client(warehouse):
+    rows = [record(ORDER, client, client=client, order_id="1", partner="ada", amount_minor=5) for client in ("shop", "store")]
+    await warehouse.insert("order_events", columns(ORDER), rows, "both")
+    found = await warehouse.query("SELECT client, conflict, observations FROM orders ORDER BY client", {})
+    assert [tuple(row.values()) for row in found] == [("shop", 0, 1), ("store", 0, 1)]
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM orders WHERE client = 'shop'",
+        "SELECT count() FROM orders WHERE ({scope:String} = 'operator' OR ({scope:String} = 'client' AND client = "
+        "{scope_id:String}) OR ({scope:String} = 'partner' AND partner = {scope_id:String}))",
+    ],
+    ids=["client", "scope"],
+)
+async def test_the_client_reaches_the_primary_key_below_the_view(warehouse, sql):
+    await warehouse.insert("order_events", columns(ORDER), [record(ORDER, "o", order_id="1")], "t")
+    plan = await warehouse.query(f"EXPLAIN indexes = 1 {sql}", {"scope": "client", "scope_id": "shop"})
+    text = " ".join(" ".join(row["explain"].split()) for row in plan)
+    assert re.search(r"PrimaryKey Keys: client Condition: \(client in \['shop', 'shop'\]\)", text), text
+
+
+# ---- reports, against a model that shares nothing with them but the rules
+
+CLIENTS = {"shop": ("EUR", "Europe/Berlin"), "store": ("USD", "America/New_York"), "tokyo": ("JPY", "Asia/Tokyo")}
+ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Australia/Lord_Howe")
+BY = [
+    (),
+    ("day",),
+    ("month", "client"),
+    ("hour",),
+    ("hour", "partner"),
+    ("client", "partner", "day"),
+    ("partner", "quality"),
+    ("country", "device", "browser", "os", "language", "quality"),
+    ("day", "country"),
+    ("s1", "s5"),
+    ("partner", "creative", "day"),
+    ("quality", "s2"),
+]
+# A week around the night in which New York's clocks go forward (2026-03-08 07:00 UTC), and one in which they go back, with
+# Lord Howe's, which move by half an hour in April and October.
+WEEKS = {"forward": dt.datetime(2026, 3, 6, tzinfo=dt.UTC), "back": dt.datetime(2026, 10, 31, tzinfo=dt.UTC)}
+
+
+def random_events(rnd, start):
+    """(kind, values) of a week: few distinct values, so that everything meets everything."""
+    events, clicks = [], []
+    for number in range(600):
+        audience = {
+            "country": rnd.choice(["DE", "US", ""]),
+            "device": rnd.choice(["phone", "desktop"]),
+            "browser": rnd.choice(["chrome", "safari"]),
+            "os": rnd.choice(["ios", "android"]),
+            "language": rnd.choice(["de", "en"]),
+        }
+        base = {
+            "at_ms": int(start.timestamp() * 1000) + rnd.randrange(5 * 86_400_000),
+            "client": rnd.choice([*CLIENTS, "unknown"]),
+            "partner": rnd.choice(["ada", "bob", "cyd"]),
+            "quality": rnd.choice(["human", "human", "bot", "not_a_member"]),
+            **audience,
+        }
+        kind = rnd.choice([CLICK, CLICK, IMPRESSION, ORDER])
+        if kind is not ORDER:
+            base |= {
+                "visitor": rnd.choice([0, 2**64 - 1, *range(1, 40)]),
+                "creative": rnd.choice(["", "banner"]),
+                "partner_click_id": f"p{number}",
+                **{name: rnd.choice(["", "x", "ü'"]) for name in ("s1", "s2", "s3", "s4", "s5")},
+            }
+            if kind is CLICK:
+                base["click_id"] = f"k{number}" if base["quality"] == "human" else ""
+                clicks.append(base)
+        else:
+            earned = rnd.choice([click for click in clicks if click["click_id"]] or [None]) if rnd.random() < 0.7 else None
+            if earned:
+                base |= {name: earned[name] for name in ("client", "partner", "click_id")}
+                base |= {
+                    "clicked_at": earned["at_ms"] // 1000,
+                    "method": rnd.choice(["click", "cookie"]),
+                    "at_ms": earned["at_ms"] + rnd.randrange(86_400_000),
+                }
+            else:
+                base |= {"partner": "", "click_id": "", "clicked_at": 0, "method": ""}
+            base |= {
+                "order_id": f"o{rnd.randrange(60)}",
+                "amount_minor": rnd.choice([0, 5, 1999]),
+                "currency": rnd.choice(["EUR", "USD", "JPY"]),
+                "coupon": rnd.choice(["", "SPRING"]),
+                "customer": rnd.choice(["", "new"]),
+            }
+        events.append((kind, f"n-1-{number}", base))
+    return events
+
+
+def standing_orders(events):
+    """{(client, order id): the observation that stands}."""
+    observed = defaultdict(list)
+    for kind, event_id, values in events:
+        if kind is ORDER:
+            observed[values["client"], values["order_id"]].append((values["partner"] == "", values["at_ms"], event_id, values))
+    return {key: min(entries, key=lambda entry: entry[:3])[3] for key, entries in observed.items()}
+
+
+def visible(scope, values):
+    return scope.role == "operator" or values[scope.role] == scope.id
+
+
+def dimension_value(name, values, zone):
+    local = dt.datetime.fromtimestamp(values["at_ms"] // 1000, zone)
+    if name == "hour":
+        return (local - dt.timedelta(minutes=local.minute, seconds=local.second)).isoformat()
+    if name == "partner":
+        return values["partner"] or None
+    return {"day": local.strftime("%Y-%m-%d"), "month": local.strftime("%Y-%m")}.get(name) or values.get(name, "")
+
+
+def model(events, scope, query, zone):
+    """The performance report in plain Python: {(dimensions…, currency): [impressions, clicks, visitors, orders, revenue]}."""
+    clicks = {values["click_id"]: values for kind, _, values in events if kind is CLICK and values["click_id"]}
+    result = defaultdict(lambda: [0, 0, set(), 0, 0])
+
+    def add(values, currency):
+        day = dt.datetime.fromtimestamp(values["at_ms"] // 1000, zone).date()
+        wanted = query.client in ("", values["client"]) and query.partner in ("", values["partner"])
+        if not (query.first <= day <= query.last and wanted and visible(scope, values)):
+            return [0, 0, set(), 0, 0]
+        return result[*(dimension_value(name, values, zone) for name in query.by), currency]
+
+    for kind, _, values in events:
+        if kind is not ORDER and (query.quality == "all" or values["quality"] == "human"):
+            row = add(values, CLIENTS.get(values["client"], (None,))[0])
+            row[1 if kind is CLICK else 0] += 1
+            row[2] |= {values["visitor"]} if kind is CLICK else set()
+    for values in standing_orders(events).values():
+        click = clicks.get(values["click_id"], {})
+        row = add({**{n: click.get(n, "") for n in ("s1", "s2", "s3", "s4", "s5", "creative")}, **values}, values["currency"])
+        row[3] += 1
+        row[4] += values["amount_minor"]
+    return {
+        key: [impressions, clicks, len(visitors), orders, to_text(revenue, key[-1] or "")]
+        for key, (impressions, clicks, visitors, orders, revenue) in result.items()
+    }
+
+
+def as_model(rows, by):
+    keys = [tuple(row[name] for name in (*by, "currency")) for row in rows]
+    assert len(set(keys)) == len(keys), "a key twice"
+    counts = ("impressions", "clicks", "unique_clicks", "orders", "revenue")
+    return {key: [row[name] for name in counts] for key, row in zip(keys, rows, strict=True)}
+
+
+async def store(warehouse, events, rnd):
+    """Insert `events` in a random order, a month and a few rows at a time."""
+    events = rnd.sample(events, len(events))
+    for kind in (CLICK, IMPRESSION, ORDER):
+        months = defaultdict(list)
+        for event_kind, event_id, values in events:
+            if event_kind is kind:
+                month = dt.datetime.fromtimestamp(values["at_ms"] // 1000, dt.UTC).month
+                months[month].append(record(kind, event_id, **values))
+        for month, rows in months.items():
+            for begin in range(0, len(rows), 40):
+                await warehouse.insert(kind.table, columns(kind), rows[begin : begin + 40], f"{kind.name}-{month}-{begin}")
+
+
+@pytest.mark.parametrize(("week", "start"), WEEKS.items(), ids=WEEKS.keys())
+async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(warehouse, monkeypatch, week, start):
+    rnd = random.Random(week)
+    events = random_events(rnd, start)
+    await store(warehouse, events, rnd)
+    reader = Reports(warehouse)
+    scopes = [Scope.operator(), Scope.client("store"), Scope.partner("ada")]
+    days = {"from": str(start.date()), "to": str(start.date() + dt.timedelta(days=3))}
+    for by, tz, scope in itertools.product(BY, ZONES, scopes):
+        extra = rnd.choice([{}, {}, {"quality": "all"}, {"client": "store"}, {"partner": "ada"}, {"partner": "bob"}])
+        query = PerformanceQuery.parse({**days, "by": ",".join(by), "tz": tz, **extra}, start.date())
+        report = await reader.performance(scope, query, CLIENTS)
+        where = (by, tz, scope, extra)
+        expected = model(events, scope, query, ZoneInfo(tz))
+        assert as_model(report["rows"], by) == expected, where
+        totals = model(events, scope, PerformanceQuery.parse({**days, "by": "", "tz": tz, "quality": query.quality, **extra},
+                                                             start.date()), ZoneInfo(tz))  # fmt: skip
+        assert as_model(report["totals"], ()) == totals, where
+        with monkeypatch.context() as patch:
+            patch.setattr(reports, "_source", lambda *_: ("report_traffic_raw", ""))
+            assert await reader.performance(scope, query, CLIENTS) == report, where
+
+
+async def test_a_partner_sees_neither_unattributed_nor_other_partners_orders(warehouse):
+    rnd = random.Random("scopes")
+    events = random_events(rnd, WEEKS["forward"])
+    await store(warehouse, events, rnd)
+    reader = Reports(warehouse)
+    query = OrdersQuery.parse({"from": "2026-03-01", "to": "2026-03-31", "limit": "1000"}, dt.date(2026, 3, 31))
+    orders = standing_orders(events)
+    for scope in (Scope.operator(), Scope.client("shop"), Scope.partner("ada"), Scope.partner("nobody")):
+        listed = [(row["client"], row["order"]) for row in (await reader.orders(scope, query))["rows"]]
+        expected = {key: values for key, values in orders.items() if visible(scope, values)}
+        assert listed == sorted(expected, key=lambda key: (expected[key]["at_ms"], *key), reverse=True)
+    mine = await reader.orders(Scope.partner("ada"), query)
+    assert {row["partner"] for row in mine["rows"]} == {"ada"}
+    others = OrdersQuery.parse({"from": "2026-03-01", "to": "2026-03-31", "partner": "bob"}, dt.date(2026, 3, 31))
+    assert (await reader.orders(Scope.partner("ada"), others))["rows"] == []
+
+
+async def test_pages_of_orders_hold_each_order_once_in_one_sequence(warehouse):
+    rnd = random.Random("pages")
+    rows = [
+        record(ORDER, f"e{i}", order_id=f"o'{i}", at_ms=NOON_MS + rnd.randrange(5), client=rnd.choice(["shop", "store"]))
+        for i in range(25)
+    ]
+    await warehouse.insert("order_events", columns(ORDER), rows, "all")
+    listed, params = [], {"limit": "4"}
+    while params:
+        page = await Reports(warehouse).orders(Scope.operator(), OrdersQuery.parse(params, dt.date(2026, 3, 29)))
+        listed += [(row["client"], row["order"]) for row in page["rows"]]
+        params = {"limit": "4", "cursor": page["next"]} if page["next"] else None
+    whole = await Reports(warehouse).orders(Scope.operator(), OrdersQuery.parse({"limit": "1000"}, dt.date(2026, 3, 29)))
+    assert listed == [(row["client"], row["order"]) for row in whole["rows"]]
+    assert len(set(listed)) == 25
+
+
+async def test_a_row_of_orders_is_the_contracts(warehouse):
+    rows = [
+        record(ORDER, *seen(1, "ada", 1250)[:1], order_id="A-1", clicked_at=NOON_MS // 1000, coupon="SPRING", customer="new",
+               **{k: v for k, v in seen(1, "ada", 1250)[1].items()}),
+        record(ORDER, "later", order_id="A-1", at_ms=NOON_MS + 120_000, partner="bob", amount_minor=1),
+        record(ORDER, "plain", order_id="A-0"),
+    ]  # fmt: skip
+    await warehouse.insert("order_events", columns(ORDER), rows, "t")
+    query = OrdersQuery.parse({}, dt.date(2026, 3, 29))
+    first, second = (await Reports(warehouse).orders(Scope.client("shop"), query))["rows"]
+    common = {"client": "shop", "currency": "EUR", "commission": "0.00", "status": "pending"}
+    assert first == common | {
+        "order": "A-1",
+        "partner": "ada",
+        "amount": "12.50",
+        "method": "click",
+        "click_id": "click of ada",
+        "clicked_at": "2026-03-29T12:00:00Z",
+        "ordered_at": "2026-03-29T12:01:00Z",
+        "coupon": "SPRING",
+        "customer": "new",
+        "flags": ["conflict"],
+    }
+    nothing = dict.fromkeys(("partner", "method", "click_id", "clicked_at", "coupon", "customer"))
+    assert second == common | nothing | {"order": "A-0", "amount": "0.00", "ordered_at": "2026-03-29T12:00:00Z", "flags": []}
+
+
+async def test_test_orders_are_in_no_report(warehouse):
+    kind = KINDS["t"]
+    await warehouse.insert(kind.table, columns(kind), [record(kind, "t", order_id="1", partner="ada")], "t")
+    reader = Reports(warehouse)
+    today = dt.date(2026, 3, 29)
+    assert (await reader.orders(Scope.operator(), OrdersQuery.parse({}, today)))["rows"] == []
+    assert (await reader.performance(Scope.operator(), PerformanceQuery.parse({}, today), CLIENTS))["rows"] == []
+
+
+async def test_days_are_the_clients_unless_told_otherwise(warehouse):
+    late = int(dt.datetime(2026, 3, 29, 23, 30, tzinfo=dt.UTC).timestamp() * 1000)  # already the 30th in Berlin
+    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "c", at_ms=late)], "t")
+    reader = Reports(warehouse)
+
+    async def day(scope, **params):
+        rows = (await reader.performance(scope, PerformanceQuery.parse(params, dt.date(2026, 3, 31)), CLIENTS))["rows"]
+        return [row["day"] for row in rows]
+
+    assert await day(Scope.operator()) == ["2026-03-29"]
+    assert await day(Scope.operator(), client="shop") == ["2026-03-30"]
+    assert await day(Scope.client("shop")) == ["2026-03-30"]
+    assert await day(Scope.client("shop"), tz="UTC") == ["2026-03-29"]
+    assert await day(Scope.client("shop"), to="2026-03-29") == []
+
+
+async def test_a_report_of_too_many_rows_says_what_to_do(warehouse):
+    rows = [record(CLICK, f"c{i}", s1=f"{i}", click_id=f"k{i}") for i in range(MAX_ROWS + 1)]
+    await warehouse.insert("clicks", columns(CLICK), rows, "many")
+    query = PerformanceQuery.parse({"by": "s1"}, dt.date(2026, 3, 29))
+    with pytest.raises(BadInput, match="fewer days or fewer dimensions"):
+        await Reports(warehouse).performance(Scope.operator(), query, CLIENTS)
+
+
+# ---- the report files
+
+REPORTS = sorted(Path(reports.__file__).with_name("sql").glob("report_*.sql"))
+
+
+@pytest.mark.parametrize("file", REPORTS, ids=lambda file: file.stem)
+def test_every_read_of_a_table_in_a_report_has_the_scope(file):
+    sql = re.sub(r"--.*", "", file.read_text())
+    scope = (
+        "AND ({scope:String} = 'operator' OR ({scope:String} = 'client' AND client = {scope_id:String}) "
+        "OR ({scope:String} = 'partner' AND partner = {scope_id:String}))"
+    )
+    reads = re.findall(r"(?:FROM|JOIN)\s+([\w{}]+)", sql)
+    assert reads and set(reads) <= {"clicks", "impressions", "orders", "{{table}}"}
+    assert " ".join(sql.split()).count(scope) == len(reads)
+    assert ";" not in sql
+
+
+def test_dimensions_are_expressions_of_our_own():
+    assert set(reports._EXPRESSIONS) == set(Dimension)
+    assert all(re.fullmatch(r"[\w(), {}:]+", expression) for expression in reports._EXPRESSIONS.values())
+
+
+def test_the_signal_of_a_crash_is_the_default():
+    """`services.kill` is a crash."""
+    assert signal.SIGKILL == 9

@@ -1,0 +1,201 @@
+"""The admin listener: who may ask, what is answered, and errors that say what to do. Registry on a real Valkey."""
+
+from datetime import date
+
+import pytest
+
+from pixeld.metrics import Metrics
+from pixeld.storage.registry import Registry
+from pixeld.web import admin, keys
+
+TOKEN = "the-admin-token"
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+SHOP = {"id": "shop", "name": "Shop", "landing_url": "https://shop.example/"}
+
+
+class Reports:
+    """Writes down what it is asked, and answers with one row."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def performance(self, scope, query, clients):
+        self.asked.append((scope, query, clients))
+        row = {"partner": "=cmd()|'/c calc'!A0", "currency": "EUR", "clicks": 3, "revenue": "-1.00"}
+        return {"columns": list(row), "rows": [row], "totals": []}
+
+    async def orders(self, scope, query):
+        self.asked.append((scope, query))
+        return {"rows": [], "next": None}
+
+
+class Operations:
+    """A server whose dependencies are as well as a test wants."""
+
+    well = True
+
+    async def health(self):
+        return {"redis": keys.Health(True, {"durable": True}), "clickhouse": keys.Health(self.well, {"reason": "away"})}
+
+    async def flush(self):
+        return 42
+
+    async def sql(self, statement):
+        return [{"n": 1, "of": statement}]
+
+    async def tail(self):
+        yield {"kind": "click", "client": "shop"}
+
+    def today(self):
+        return date(2027, 1, 15)
+
+
+@pytest.fixture
+async def client(aiohttp_client, redis, clock):
+    app = admin.application()
+    registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
+    await registry.refresh()
+    app[keys.REGISTRY], app[keys.REPORTS], app[keys.METRICS] = registry, Reports(), Metrics()
+    app[keys.OPERATIONS], app[keys.ADMIN_TOKEN] = Operations(), TOKEN
+    return await aiohttp_client(app, headers=AUTH)
+
+
+API = [
+    (resource.method, resource.resource.canonical)
+    for resource in admin.application().router.routes()
+    if resource.resource.canonical.startswith("/api/") and resource.method != "HEAD"
+]
+
+
+@pytest.mark.parametrize(("method", "path"), API)
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(None, id="no credential"),
+        pytest.param("Bearer", id="no token"),
+        pytest.param("Bearer wrong", id="another token"),
+        pytest.param(f"Basic {TOKEN}", id="another scheme"),
+        pytest.param(f"Bearer {TOKEN[:-1]}", id="the token's beginning"),
+        pytest.param(f"Bearer {TOKEN}é", id="not ASCII"),
+    ],
+)
+async def test_nothing_of_the_api_is_for_strangers(client, method, path, header):
+    path = path.replace("{client}", "shop").replace("{partner}", "blog")
+    response = await client.request(method, path, headers={"Authorization": header or ""})
+    assert response.status == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.content_type == "application/problem+json"
+    body = await response.json()
+    assert body["code"] == "unauthorized" and "admin-token" in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_health_needs_no_token(client, path):
+    response = await client.get(path, headers={"Authorization": ""})
+    assert response.status == 200
+    assert "Server" not in response.headers
+
+
+async def test_readiness_names_what_fails(client):
+    client.app[keys.OPERATIONS].well = False
+    response = await client.get("/readyz")
+    assert response.status == 503
+    body = await response.json()
+    assert body["status"] == "not ready"
+    assert body["clickhouse"] == {"ok": False, "reason": "away"} and body["redis"]["ok"]
+    assert (await client.get("/livez")).status == 200
+
+
+async def test_register_read_and_change(client):
+    assert (await client.post("/api/clients", json=SHOP)).status == 201
+    assert (await client.post("/api/partners", json={"id": "blog", "name": "Blog"})).status == 201
+    set_member = await client.put("/api/clients/shop/partners/blog", json={"status": "approved"})
+    assert await set_member.json() == {"client": "shop", "partner": "blog", "status": "approved"}
+    changed = await client.patch("/api/clients/shop", json={"window_days": 7})
+    assert (await changed.json())["window_days"] == 7
+    assert (await (await client.get("/api/clients/shop")).json())["window_days"] == 7
+    assert [c["id"] for c in (await (await client.get("/api/clients")).json())["clients"]] == ["shop"]
+    assert (await (await client.get("/api/partners/blog")).json())["name"] == "Blog"
+    assert (await (await client.patch("/api/partners/blog", json={"name": "B"})).json())["name"] == "B"
+    assert (await (await client.get("/api/partners")).json())["partners"] == [{"id": "blog", "name": "B"}]
+    members = await (await client.get("/api/clients/shop/partners")).json()
+    assert members == {"partners": [{"partner": "blog", "status": "approved"}]}
+    changes = (await (await client.get("/api/audit")).json())["changes"]
+    assert [change["what"] for change in changes][-1] == "clients/shop" and len(changes) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "field"),
+    [
+        pytest.param("POST", "/api/clients", SHOP, 409, "already_exists", None, id="id taken"),
+        pytest.param("POST", "/api/clients", SHOP | {"id": "A"}, 400, "bad_input", "id", id="broken rule"),
+        pytest.param("POST", "/api/clients", [], 400, "bad_input", None, id="not an object"),
+        pytest.param("POST", "/api/partners", "{", 400, "bad_input", None, id="not JSON"),
+        pytest.param("GET", "/api/clients/none", None, 404, "not_found", None, id="no such client"),
+        pytest.param("GET", "/api/partners/none", None, 404, "not_found", None, id="no such partner"),
+        pytest.param("PATCH", "/api/clients/none", {"name": "x"}, 404, "not_found", None, id="change of nothing"),
+        pytest.param("PUT", "/api/clients/shop/partners/none", {"status": "approved"}, 404, "not_found", None, id="no partner"),
+        pytest.param("PUT", "/api/clients/shop/partners/none", {}, 400, "bad_input", "status", id="no status"),
+        pytest.param("GET", "/api/reports/performance?by=shoe", None, 400, "bad_input", "by", id="no such dimension"),
+        pytest.param("GET", "/api/reports/orders?limit=0", None, 400, "bad_input", "limit", id="no such limit"),
+        pytest.param("POST", "/api/sql", {}, 400, "bad_input", "sql", id="no statement"),
+        pytest.param("GET", "/api/nothing", None, 404, "not_found", None, id="no such address"),
+        pytest.param("DELETE", "/api/clients", None, 405, "method_not_allowed", None, id="no such method"),
+    ],
+)
+async def test_an_error_is_a_problem_with_a_stable_code(client, method, path, body, status, code, field):
+    await client.post("/api/clients", json=SHOP)
+    kwargs = {"data": body} if isinstance(body, str) else {"json": body} if body is not None else {}
+    response = await client.request(method, path, **kwargs)
+    assert (response.status, response.content_type) == (status, "application/problem+json")
+    told = await response.json()
+    assert (told["code"], told.get("field"), told["status"]) == (code, field, status)
+    assert told["detail"]
+
+
+async def test_an_error_of_our_own_tells_strangers_nothing(client, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(client.app[keys.OPERATIONS], "flush", broken)
+    response = await client.post("/api/flush")
+    assert response.status == 500
+    assert "secret" not in await response.text()
+    assert "a handler failed" in caplog.text
+
+
+async def test_the_report_is_asked_with_the_operators_scope_and_every_clients_currency(client):
+    await client.post("/api/clients", json=SHOP | {"currency": "EUR", "timezone": "Europe/Berlin"})
+    assert (await client.get("/api/reports/performance?by=day,partner&from=2027-01-01&to=2027-01-02")).status == 200
+    ((_, query, clients),) = client.app[keys.REPORTS].asked
+    assert (query.first, query.last) == (date(2027, 1, 1), date(2027, 1, 2))
+    assert clients == {"shop": ("EUR", "Europe/Berlin")}
+
+
+async def test_csv_is_safe_to_open(client):
+    text = await (await client.get("/api/reports/performance?by=partner&format=csv")).text()
+    assert text.splitlines() == ["partner,currency,clicks,revenue", "'=cmd()|'/c calc'!A0,EUR,3,-1.00"]
+
+
+async def test_a_format_that_isnt_one_is_told(client):
+    response = await client.get("/api/reports/performance?format=pdf")
+    assert response.status == 400 and (await response.json())["field"] == "format"
+
+
+async def test_flush_sql_and_tail(client):
+    assert await (await client.post("/api/flush")).json() == {"events": 42}
+    answer = await (await client.post("/api/sql", json={"sql": "SELECT 1"})).json()
+    assert answer == {"columns": ["n", "of"], "rows": [[1, "SELECT 1"]]}
+    tail = await client.get("/api/tail")
+    assert (tail.content_type, await tail.text()) == ("application/x-ndjson", '{"kind":"click","client":"shop"}\n')
+
+
+async def test_metrics_hold_no_id_of_anybody(client):
+    metrics = client.app[keys.METRICS]
+    metrics.answered("click", "human")
+    metrics.add("pixeld_stored_events_total", 3)
+    await client.post("/api/clients", json=SHOP)
+    text = await (await client.get("/metrics")).text()
+    assert 'pixeld_answers_total{kind="click",outcome="human"} 1.0' in text
+    assert "pixeld_stored_events_total 3.0" in text
+    assert "shop" not in text
