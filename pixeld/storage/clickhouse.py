@@ -6,6 +6,7 @@ The driver is synchronous and one Client is one connection: `storage.warehouse` 
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ from clickhouse_driver import Client, errors
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, Features, Link, Params, escaped, failure
+
+# It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
+logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
 CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting
 _UNKNOWN_DATABASE = 81
@@ -109,7 +113,8 @@ def _translated(where: str) -> Iterator[None]:
     except errors.ServerException as error:
         raise failure(error.code, error.message, where) from error
     except _LOST as error:
-        raise WarehouseAway(f"ClickHouse at {where} does not answer: {error.message}") from error
+        reason = "timed out" if isinstance(error, errors.SocketTimeoutError) else error.message
+        raise WarehouseAway(f"ClickHouse at {where} does not answer: {reason}") from error
     except EOFError as error:
         raise WarehouseAway(f"ClickHouse at {where} closed the connection") from error
     except OSError as error:

@@ -72,9 +72,9 @@ async def register(registry: Registry, shop_url: str) -> None:
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("pixeld.web", "templates/demo"), autoescape=True)
 
 
-def _page(request: web.Request, name: str, **values: Any) -> web.Response:
+def _page(request: web.Request, template: str, /, **values: Any) -> web.Response:
     common = {"tracker": request.app[DEMO].tracker_url, "client": CLIENT, "currency": CURRENCY}
-    return web.Response(text=_TEMPLATES.get_template(name).render(common | values), content_type="text/html")
+    return web.Response(text=_TEMPLATES.get_template(template).render(common | values), content_type="text/html")
 
 
 async def partners(request: web.Request) -> web.Response:

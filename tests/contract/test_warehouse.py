@@ -10,11 +10,11 @@ import itertools
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -118,8 +118,9 @@ async def test_a_dry_run_prints_what_would_run_and_changes_nothing(empty):
     statements = await migrations.plan(empty)
     assert len(statements) == len(migrations.known())
     assert not any("{{" in statement for statement in statements)
-    assert ("LowCardinality" in "".join(statements)) is empty.features.low_cardinality
-    assert ("fsync_after_insert = 1" in "".join(statements)) is empty.features.fsync
+    code = re.sub(r"--.*", "", "\n".join(statements))
+    assert ("LowCardinality" in code) is empty.features.low_cardinality
+    assert ("fsync_after_insert = 1" in code) is empty.features.fsync
     assert await empty.query("SELECT name FROM system.tables WHERE database = currentDatabase()", {}) == []
 
 
@@ -716,7 +717,8 @@ def visible(scope, values):
 def dimension_value(name, values, zone):
     local = dt.datetime.fromtimestamp(values["at_ms"] // 1000, zone)
     if name == "hour":
-        return (local - dt.timedelta(minutes=local.minute, seconds=local.second)).isoformat()
+        begin = values["at_ms"] // 1000 - 60 * local.minute - local.second
+        return dt.datetime.fromtimestamp(begin, zone).isoformat()
     if name == "partner":
         return values["partner"] or None
     return {"day": local.strftime("%Y-%m-%d"), "month": local.strftime("%Y-%m")}.get(name) or values.get(name, "")
@@ -779,15 +781,15 @@ async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(wa
     reader = Reports(warehouse)
     scopes = [Scope.operator(), Scope.client("store"), Scope.partner("ada")]
     days = {"from": str(start.date()), "to": str(start.date() + dt.timedelta(days=3))}
-    for by, tz, scope in itertools.product(BY, ZONES, scopes):
+    for number, (by, tz) in enumerate(itertools.product(BY, ZONES)):
+        scope = scopes[number // len(ZONES) % len(scopes)] if number % 3 else Scope.operator()
         extra = rnd.choice([{}, {}, {"quality": "all"}, {"client": "store"}, {"partner": "ada"}, {"partner": "bob"}])
         query = PerformanceQuery.parse({**days, "by": ",".join(by), "tz": tz, **extra}, start.date())
         report = await reader.performance(scope, query, CLIENTS)
         where = (by, tz, scope, extra)
         expected = model(events, scope, query, ZoneInfo(tz))
         assert as_model(report["rows"], by) == expected, where
-        totals = model(events, scope, PerformanceQuery.parse({**days, "by": "", "tz": tz, "quality": query.quality, **extra},
-                                                             start.date()), ZoneInfo(tz))  # fmt: skip
+        totals = model(events, scope, replace(query, by=()), ZoneInfo(tz))
         assert as_model(report["totals"], ()) == totals, where
         with monkeypatch.context() as patch:
             patch.setattr(reports, "_source", lambda *_: ("report_traffic_raw", ""))
@@ -829,12 +831,12 @@ async def test_pages_of_orders_hold_each_order_once_in_one_sequence(warehouse):
 
 
 async def test_a_row_of_orders_is_the_contracts(warehouse):
+    event_id, values = seen(1, "ada", 1250)
     rows = [
-        record(ORDER, *seen(1, "ada", 1250)[:1], order_id="A-1", clicked_at=NOON_MS // 1000, coupon="SPRING", customer="new",
-               **{k: v for k, v in seen(1, "ada", 1250)[1].items()}),
+        record(ORDER, event_id, order_id="A-1", clicked_at=NOON_MS // 1000, coupon="SPRING", customer="new", **values),
         record(ORDER, "later", order_id="A-1", at_ms=NOON_MS + 120_000, partner="bob", amount_minor=1),
         record(ORDER, "plain", order_id="A-0"),
-    ]  # fmt: skip
+    ]
     await warehouse.insert("order_events", columns(ORDER), rows, "t")
     query = OrdersQuery.parse({}, dt.date(2026, 3, 29))
     first, second = (await Reports(warehouse).orders(Scope.client("shop"), query))["rows"]
@@ -909,8 +911,3 @@ def test_every_read_of_a_table_in_a_report_has_the_scope(file):
 def test_dimensions_are_expressions_of_our_own():
     assert set(reports._EXPRESSIONS) == set(Dimension)
     assert all(re.fullmatch(r"[\w(), {}:]+", expression) for expression in reports._EXPRESSIONS.values())
-
-
-def test_the_signal_of_a_crash_is_the_default():
-    """`services.kill` is a crash."""
-    assert signal.SIGKILL == 9

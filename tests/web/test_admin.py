@@ -134,7 +134,7 @@ async def test_register_read_and_change(client):
         pytest.param("GET", "/api/clients/none", None, 404, "not_found", None, id="no such client"),
         pytest.param("GET", "/api/partners/none", None, 404, "not_found", None, id="no such partner"),
         pytest.param("PATCH", "/api/clients/none", {"name": "x"}, 404, "not_found", None, id="change of nothing"),
-        pytest.param("PUT", "/api/clients/shop/partners/none", {"status": "approved"}, 404, "not_found", None, id="no partner"),
+        pytest.param("PUT", "/api/clients/shop/partners/none", {"status": "approved"}, 404, "not_found", None, id="nobody"),
         pytest.param("PUT", "/api/clients/shop/partners/none", {}, 400, "bad_input", "status", id="no status"),
         pytest.param("GET", "/api/reports/performance?by=shoe", None, 400, "bad_input", "by", id="no such dimension"),
         pytest.param("GET", "/api/reports/orders?limit=0", None, 400, "bad_input", "limit", id="no such limit"),

@@ -62,6 +62,7 @@ class World:
     port: int
     listener: server.Listener
     peers: list
+    reached: list  # called when a stop waits for connections
     stopped: bool = False
 
     async def peer(self, **options):
@@ -113,9 +114,16 @@ async def start(clock):
         app = web.Application(**(app or {}))
         app.add_routes(routes)
         tracking.add_routes(app, desk)
+        reached = []
+
+        async def on_shutdown(app):
+            for each in reached:
+                await each(app)
+
+        app.on_shutdown.append(on_shutdown)
         bound = server.bind(settings.host, settings.port)
         listener = await server.listen(app, bound, desk, settings)
-        worlds.append(World(clock, settings, intake, metrics, desk, app, bound.getsockname()[1], listener, []))
+        worlds.append(World(clock, settings, intake, metrics, desk, app, bound.getsockname()[1], listener, [], reached))
         return worlds[-1]
 
     yield make

@@ -361,7 +361,7 @@ async def test_an_error_in_answering_is_counted_and_the_request_goes_cold(start,
     world.desk.tracker = Broken(world.desk.tracker, 1)
     assert told(await peer.ask(click(1)[0])) == "click 1"
     assert world.metrics.counts == {"pixeld_answer_errors_total": 1}
-    assert world.outcomes == {("click", "human"): 1}
+    assert world.outcomes == {("click", "bot"): 1}
     assert (world.cold_requests, len(world.intake.lines)) == (1, 1)
     assert "raised for the test" in caplog.text and "127.0.0.1" not in caplog.text
 

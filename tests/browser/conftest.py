@@ -1,0 +1,162 @@
+"""The demo under three names, each a site of its own to a browser, and a Chromium for each kind of profile."""
+
+import asyncio
+import re
+import shutil
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.conftest import require
+from tests.process import CHROME, pixeld
+
+TRACKER, SHOP, BLOG = "track.tracker.test", "www.coffee-shop.test", "www.partner-blog.test"
+CLIENT = "demo-shop"
+PAGE_S, REPORT_S = 10, 2  # an answered event is in reports within 2 seconds of its answer (DESIGN §3.2)
+THIRD_PARTY_COOKIES = {"normal": 0, "blocked": 1}  # Chromium's profile.cookie_controls_mode
+FLAGS = """headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update
+disable-sync ignore-certificate-errors""".split()
+
+
+def certificate(directory):
+    """(certificate, key) for all three names, signed by itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pixeld tests")])
+    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in (TRACKER, SHOP, BLOG)])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    files = directory / "cert.pem", directory / "key.pem"
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
+class Site:
+    """The running demo, asked from outside the event loop that it is kept in."""
+
+    def __init__(self, run, process):
+        self._run, self._process = run, process
+        # Its addresses name no port, as a shop's don't; browsers are told which one they mean.
+        self.port = int(re.search(r":(\d+)$", (process.data_dir / "lock").read_text())[1])
+
+    def api(self, method, path, body=None):
+        status, answer = self._run(self._process.api(method, path, body))
+        assert status == 200, answer
+        return answer
+
+    def orders(self):
+        """Every order that the report has: number → (partner, method)."""
+        rows = self.api("GET", f"/api/reports/orders?client={CLIENT}")["rows"]
+        assert len(rows) == len({row["order"] for row in rows})
+        return {row["order"]: (row["partner"], row["method"]) for row in rows}
+
+    def observations(self, order):
+        """How often the pixel reported the order."""
+        self.api("POST", "/api/flush")
+        statement = f"SELECT count() AS n FROM order_events WHERE client = '{CLIENT}' AND order_id = '{order}'"
+        return self._run(self._process.sql(statement))[0]["n"]
+
+
+class Visitor:
+    """A person with a browser: reads a partner's page, follows the link, buys."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def wait(self, condition, seconds=PAGE_S):
+        return WebDriverWait(self.driver, seconds, 0.02).until(lambda driver: condition())
+
+    def open(self, host, path):
+        self.driver.get(f"https://{host}{path}")
+
+    def click(self, element_id, arriving):
+        """Click, and wait until a page whose path is `arriving` has loaded, its pictures too."""
+        self.driver.find_element(By.ID, element_id).click()
+        script = "return document.readyState === 'complete' && location.pathname === arguments[0]"
+        self.wait(lambda: self.driver.execute_script(script, arriving))
+
+    def follow(self, partner):
+        self.open(BLOG, "/demo/")
+        self.click(f"link-{partner}", "/demo/shop/")
+
+    def forget_click_id(self):
+        """As if the shop didn't keep the click id of its landing page."""
+        assert self.driver.get_cookie("shop_click")
+        self.driver.delete_cookie("shop_click")
+
+    def buy(self, product="beans"):
+        """The order's number, read from the thank-you page."""
+        self.click(f"buy-{product}", "/demo/shop/checkout")
+        self.click("place-order", "/demo/shop/thanks")
+        return self.driver.find_element(By.ID, "order").text
+
+
+@contextmanager
+def chromium(port, cookie_controls_mode, directory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in FLAGS:
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={directory}")
+    options.add_argument(f"--user-agent={CHROME}")  # headless it would say so, and be taken for a robot
+    options.add_argument(f"--host-resolver-rules=MAP *.test 127.0.0.1:{port}, MAP * ~NOTFOUND")
+    options.add_experimental_option("prefs", {"profile.cookie_controls_mode": cookie_controls_mode})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
+        driver.set_page_load_timeout(PAGE_S)
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """`pixeld demo` over TLS; its shop is on another site than the tracker."""
+    require(shutil.which("chromium") and shutil.which("chromedriver"), "Chromium with its chromedriver")
+    directory = tmp_path_factory.mktemp("site")
+    cert, key = certificate(directory)
+    settings = {"public_url": f"https://{TRACKER}:443", "tls_cert": cert, "tls_key": key}
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        manager = pixeld(directory / "data", "demo", **settings)
+        process = runner.run(manager.__aenter__())
+        try:
+            runner.run(process.ready())
+            site = Site(runner.run, process)
+            site.api("PATCH", f"/api/clients/{CLIENT}", {"landing_url": f"https://{SHOP}/demo/shop/"})
+            yield site
+        finally:
+            runner.run(manager.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def browsers(site, tmp_path_factory):
+    with ExitStack() as stack:
+        yield {
+            profile: stack.enter_context(chromium(site.port, mode, tmp_path_factory.mktemp(profile)))
+            for profile, mode in THIRD_PARTY_COOKIES.items()
+        }
+
+
+@pytest.fixture
+def visitor(browsers):
+    """A visitor who has never been here, for each profile: `visitor("normal")`."""
+
+    def new(profile="normal"):
+        driver = browsers[profile]
+        driver.get("about:blank")
+        driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        for log in driver.log_types:
+            driver.get_log(log)  # what is read is gone
+        return Visitor(driver)
+
+    return new

@@ -1,0 +1,351 @@
+"""Every setting is flipped once, on a running server, and its effect seen: a setting that does nothing is a bug."""
+
+import asyncio
+import logging
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+from pixeld import app
+from pixeld.datadir import DataDir
+from pixeld.domain.events import ChunkId, decode
+from pixeld.settings import Settings
+from pixeld.storage import keys
+from pixeld.web import tracking
+from tests.certificates import certificate
+from tests.process import Browser
+from tests.services import free_port
+
+NOWHERE = "clickhouse://127.0.0.1:1/pixeld"  # flushing stands still, and none of this is about flushing
+BIG = "&".join(f"s{n}={'x' * 500}" for n in range(1, 6))  # a click of some 2,800 bytes
+
+
+@pytest.fixture
+def start(tmp_path, redis, valkey):
+    """Starts servers with one shop; settings are given by name."""
+
+    @asynccontextmanager
+    async def make(**given):
+        base = Settings(
+            host="127.0.0.1", port=0, admin_port=0, data_dir=tmp_path / "data", redis_url=valkey, clickhouse_url=NOWHERE
+        )
+        settings = replace(base, **given)
+        async with app.running(settings) as server:
+            if server.registry.snapshot is None or "shop" not in server.registry.snapshot.clients:
+                await server.registry.add_client({"id": "shop", "name": "S", "landing_url": "https://shop.example/"}, "test")
+                await server.registry.add_partner({"id": "blog", "name": "B"}, "test")
+                await server.registry.set_member("shop", "blog", {"status": "approved"}, "test")
+            host, _, port = server.started.public_url.rpartition("/")[2].partition(":")
+            public = (host, int(port or 443)) if "public_url" not in given else None
+            yield SimpleNamespace(
+                server=server, settings=settings, redis=redis, public=public, started=server.started, browser=Browser(public)
+            )
+
+    return make
+
+
+async def get(running, target="/t/shop/c/blog"):
+    try:
+        return await running.browser.get(target)
+    finally:
+        await running.browser.close()
+        running.browser.writer = None
+
+
+async def raw(address, request, **kwargs):
+    """Everything that comes back until the server closes."""
+    reader, writer = await asyncio.open_connection(*address, **kwargs)
+    writer.write(request)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def plain(target, *headers):
+    lines = "".join(f"{header}\r\n" for header in (*headers, "Connection: close"))
+    return f"GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: Chrome\r\n{lines}\r\n".encode()
+
+
+async def stored(running):
+    """The columns of every event in the queue."""
+    (node,) = await running.redis.smembers(keys.STREAMS)
+    entries = await running.redis.xrange(keys.queue(node.decode()))
+    return [dict(zip(k.columns, v, strict=True)) for _, e in entries for k, v in decode(e[b"e"])]
+
+
+async def host(start, **_):
+    async with start(host="127.0.0.2") as running:
+        assert b"302" in await raw(("127.0.0.2", running.public[1]), plain("/t/shop/c/blog"))
+        with pytest.raises(ConnectionRefusedError):
+            await raw(("127.0.0.1", running.public[1]), b"")
+
+
+async def port(start, **_):
+    wanted = free_port()
+    async with start(port=wanted) as running:
+        assert running.started.public_url == f"http://localhost:{wanted}"
+        assert (await get(running))[0] == 302
+
+
+async def admin_host(start, **_):
+    async with start(admin_host="127.0.0.2") as running:
+        port = int(running.started.admin_url.rpartition(":")[2])
+        assert b"alive" in await raw(("127.0.0.2", port), plain("/livez"))
+        with pytest.raises(ConnectionRefusedError):
+            await raw(("127.0.0.1", port), b"")
+
+
+async def admin_port(start, **_):
+    wanted = free_port()
+    async with start(admin_port=wanted) as running:
+        assert running.started.admin_url == f"http://127.0.0.1:{wanted}"
+        assert b"alive" in await raw(("127.0.0.1", wanted), plain("/livez"))
+
+
+async def data_dir(start, tmp_path, **_):
+    async with start(data_dir=tmp_path / "elsewhere"):
+        assert (tmp_path / "elsewhere" / "node").exists()
+
+
+async def redis_url(start, **_):
+    async with start() as running:
+        await get(running)
+        assert len(await stored(running)) == 1
+        assert not (running.settings.data_dir / "redis").exists()
+
+
+async def clickhouse_url(start, **_):
+    async with start(clickhouse_url="clickhouse://127.0.0.1:2/pixeld") as running:
+        async with asyncio.timeout(10):
+            while "127.0.0.1:2" not in str((await running.server.operations.health())["clickhouse"].detail):
+                await asyncio.sleep(0.01)
+
+
+async def public_url(start, **_):
+    async with start(public_url="https://track.example/", port=(wanted := free_port())) as running:
+        assert running.started.public_url == "https://track.example"
+        reply = await raw(("127.0.0.1", wanted), plain("/t/shop/c/blog"))
+        assert b'P3P: policyref="https://track.example/w3c/p3p.xml"' in reply
+
+
+async def admin_token(start, **_):
+    async with start(admin_token="given") as running:
+        address = ("127.0.0.1", int(running.started.admin_url.rpartition(":")[2]))
+        assert b"200 OK" in await raw(address, plain("/api/clients", "Authorization: Bearer given"))
+        assert b"401" in await raw(address, plain("/api/clients", "Authorization: Bearer another"))
+
+
+async def signing_keys(start, tmp_path, **_):
+    given = f"3:{'ab' * 32},0:{'cd' * 32}"
+    async with start(signing_keys=given) as running:
+        _, headers = await get(running)
+    data = DataDir(tmp_path / "other", "a test")
+    assert data.keyring(given).verify(headers["location"].partition("pxid=")[2], "shop").partner == "blog"
+    assert data.keyring(None).verify(headers["location"].partition("pxid=")[2], "shop") is None
+    data.close()
+
+
+async def tls(start, tmp_path, **_):
+    cert, key = certificate(tmp_path, "localhost")
+    async with start(tls_cert=cert, tls_key=key) as running:
+        assert running.started.public_url.startswith("https://")
+        trust = ssl.create_default_context(cafile=cert)
+        port = int(running.started.public_url.rpartition(":")[2])
+        reply = await raw(("127.0.0.1", port), plain("/t/shop/c/blog"), ssl=trust, server_hostname="localhost")
+        assert b"302 Found" in reply
+
+
+async def fast_path(start, monkeypatch, **_):
+    asked, handle = [], tracking.handle
+
+    async def counted(request):
+        asked.append(request.path)
+        return await handle(request)
+
+    monkeypatch.setattr(tracking, "handle", counted)
+    for on, times in ((True, 0), (False, 1)):
+        asked.clear()
+        async with start(fast_path=on) as running:
+            assert (await get(running))[0] == 302
+        assert len(asked) == times
+
+
+async def cookie_name(start, **_):
+    async with start(cookie_name="other") as running:
+        assert (await get(running))[1]["set-cookie"].startswith("other=")
+
+
+async def p3p(start, **_):
+    async with start(p3p=False) as running:
+        assert "p3p" not in (await get(running))[1]
+        assert (await get(running, "/w3c/p3p.xml"))[0] == 404
+        assert (await get(running, "/privacy"))[0] == 200
+    async with start() as running:
+        assert (await get(running, "/w3c/p3p.xml"))[0] == 200
+
+
+async def privacy_file(start, tmp_path, **_):
+    text = (Path(app.__file__).parents[1] / "config" / "privacy.toml").read_text()
+    own = tmp_path / "privacy.toml"
+    own.write_text(text.replace("The operator of this pixeld server", "Zebra Tracking GmbH"))
+    async with start(privacy_file=own) as running:
+        assert b"Zebra Tracking GmbH" in await raw(running.public, plain("/privacy"))
+
+
+FORWARDED = "X-Forwarded-For: 203.0.113.9"
+
+
+async def trusted_proxies(start, tmp_path, **_):
+    db = _country_db(tmp_path)
+    for networks, country in (("", "NO"), ("127.0.0.0/8", "SE")):
+        async with start(trusted_proxies=networks, country_db=db) as running:
+            await raw(running.public, plain("/t/shop/c/blog", FORWARDED))
+            assert (await stored(running))[-1]["country"] == country
+            await running.redis.flushall()
+
+
+async def country_header(start, **_):
+    async with start(trusted_proxies="127.0.0.1", country_header="CF-IPCountry") as running:
+        await raw(running.public, plain("/t/shop/c/blog", "CF-IPCountry: pt"))
+        assert (await stored(running))[-1]["country"] == "PT"
+
+
+async def country_db(start, tmp_path, **_):
+    async with start(country_db=_country_db(tmp_path)) as running:
+        await raw(running.public, plain("/t/shop/c/blog"))
+        assert (await stored(running))[-1]["country"] == "NO"
+
+
+def _country_db(tmp_path):
+    writer = MMDBWriter(4, "Test-Country", languages=["en"])
+    writer.insert_network(IPSet(["203.0.113.0/24"]), {"country": {"iso_code": "SE"}})
+    writer.insert_network(IPSet(["127.0.0.0/8"]), {"country": {"iso_code": "NO"}})
+    path = tmp_path / "country.mmdb"
+    writer.to_db_file(str(path))
+    return path
+
+
+async def max_url_bytes(start, **_):
+    async with start(max_url_bytes=2048) as running:
+        assert b" 302 " in await raw(running.public, plain(f"/t/shop/c/blog?s1={'x' * 1900}"))
+        assert b" 400 " in await raw(running.public, plain(f"/t/shop/c/blog?s1={'x' * 2100}"))
+
+
+async def max_header_bytes(start, **_):
+    async with start(max_header_bytes=1024) as running:
+        assert b" 302 " in await raw(running.public, plain("/t/shop/c/blog", f"X-A: {'x' * 900}"))
+        assert b" 400 " in await raw(running.public, plain("/t/shop/c/blog", f"X-A: {'x' * 1100}"))
+
+
+async def keepalive_s(start, **_):
+    async with start(keepalive_s=0.1) as running:
+        request = plain("/t/shop/c/blog").replace(b"Connection: close\r\n", b"")
+        assert b"302 Found" in await raw(running.public, request)  # `raw` returns when the server closes
+
+
+async def buffer_bytes(start, **_):
+    async with start(buffer_bytes=1 << 16) as running:
+        await running.redis.client_pause(1000, all=False)
+        replies = await raw(running.public, plain(f"/t/shop/c/blog?{BIG}").replace(b"close", b"keep-alive") * 31 + plain("/x"))
+        assert b"reason=buffer_full" in replies
+
+
+async def spill_bytes(start, **_):
+    async with start(spill_bytes=1 << 16, redis_timeout_s=0.05) as running:
+        await running.redis.client_pause(3000, all=False)
+        reasons = [(await running.browser.get(f"/t/shop/c/blog?{BIG}"))[1]["x-pixeld"] for _ in range(30)]
+        await running.browser.close()
+        await running.redis.client_unpause()
+        assert reasons[0] == "ok" and reasons[-1] == "dropped; reason=not_durable"
+
+
+async def redis_timeout_s(start, **_):
+    async with start(redis_timeout_s=0.1) as running:
+        await running.redis.client_pause(60_000, all=False)
+        async with asyncio.timeout(5):
+            assert (await get(running))[1]["x-pixeld"] == "ok"  # by way of the spill
+        assert (await running.server.operations.health())["spill"].detail["bytes"] > 0
+        await running.redis.client_unpause()
+
+
+async def flushing(start, monkeypatch, **_):
+    """What reaches the flusher; tests/flow/test_flush.py shows what each does there."""
+    made = {}
+
+    class Noted(app.Flusher):
+        def __init__(self, *args, **kwargs):
+            made.update(kwargs)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(app, "Flusher", Noted)
+    async with start(flush_interval_s=7.0, flush_max_events=123, flush_keep_s=9.0, lease_s=11.0):
+        pass
+    assert (made["interval_s"], made["max_events"], made["keep_s"], made["lease_s"]) == (7.0, 123, 9.0, 11.0)
+
+
+async def shutdown_s(start, **_):
+    loop = asyncio.get_running_loop()
+    async with start(shutdown_s=1.0) as running:
+        _, writer = await asyncio.open_connection(*running.public)
+        writer.write(b"POST /privacy HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")  # never finished
+        await writer.drain()
+        begun = loop.time()
+    assert loop.time() - begun < 3
+    writer.close()
+
+
+async def log_level(tmp_path, valkey, **_):
+    root, stop = logging.getLogger(), asyncio.Event()
+    before = root.level, root.handlers[:]
+    stop.set()
+    settings = Settings(
+        host="127.0.0.1", port=0, admin_port=0, data_dir=tmp_path, redis_url=valkey, clickhouse_url=NOWHERE, log_level="error"
+    )
+    try:
+        await app.serve(settings, stop=stop)
+        assert root.level == logging.ERROR
+    finally:
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+
+
+EFFECTS = {
+    name: effect
+    for names, effect in {
+        ("tls_cert", "tls_key"): tls,
+        ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
+        **{
+            (effect.__name__,): effect
+            for effect in (
+                host, port, admin_host, admin_port, data_dir, redis_url, clickhouse_url, public_url, admin_token, signing_keys,
+                fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
+                max_header_bytes, keepalive_s, buffer_bytes, spill_bytes, redis_timeout_s, shutdown_s, log_level,
+            )
+        },
+    }.items()
+    for name in names
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, monkeypatch):
+    if name in ("tls_key", "flush_max_events", "flush_keep_s", "lease_s"):
+        assert name in EFFECTS  # seen together with its sibling
+        return
+    await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, monkeypatch=monkeypatch)
+
+
+def test_chunk_ids_of_a_start_come_after_those_of_the_one_before(tmp_path):
+    data = DataDir(tmp_path, "a test")
+    first = data.next_epoch(1000)
+    assert ChunkId(first, 10**9) < ChunkId(data.next_epoch(5), 0)
+    data.close()

@@ -1,0 +1,251 @@
+"""How connections end: idle, lost, too slow, or with the server. What is owed is sent before."""
+
+import asyncio
+import gc
+
+import pytest
+from aiohttp import web
+
+from pixeld.web.desk import Case
+from pixeld.web.fastpath import HotRequestHandler
+from tests.wire.conftest import until
+from tests.wire.peer import request
+from tests.wire.test_sequence import click, noting, refused, told, turns
+
+
+@pytest.fixture
+def now():
+    return asyncio.get_running_loop().time
+
+
+# Idle
+
+
+async def test_an_idle_connection_is_closed(start, fast_path):
+    world = await start(fast_path=fast_path, keepalive_s=0.1)
+    assert await (await world.peer()).rest() == b""
+
+
+async def test_the_time_to_live_begins_with_the_last_reply(start, fast_path):
+    """Not with the connection: a busy one would be cut off."""
+    world = await start(fast_path=fast_path, keepalive_s=0.2)
+    now, peer = asyncio.get_running_loop().time, await world.peer()
+    begin = now()
+    while now() < begin + 0.5:
+        assert told(await peer.ask(click(1)[0])) == "click 1"
+    last = now()
+    assert await peer.rest() == b""
+    assert now() - last > 0.19
+
+
+async def test_a_connection_that_waits_for_a_reply_is_not_idle(start, fast_path):
+    world = await start(fast_path=fast_path, keepalive_s=0.1, manual=True)
+    peer = await world.peer()
+    await peer.send(click(1)[0])
+    await world.intake.holds(1)
+    asyncio.get_running_loop().call_later(0.4, world.intake.commit)
+    assert told(await peer.reply()) == "click 1"
+    assert await peer.rest() == b""  # idle now
+
+
+# Lost
+
+
+async def test_a_lost_connection_leaves_nothing_behind(start, fast_path):
+    world = await start(fast_path=fast_path, manual=True)
+    peer = await world.peer()
+    await peer.send(b"".join(click(n)[0] for n in range(3)) + request("/nothing"))
+    await world.intake.holds(3 if fast_path else 1)
+    peer.transport.abort()
+    await until(lambda: not world.connections[0].connected)
+    world.intake.commit()
+    await until(lambda: not world.connections)
+    assert world.outcomes == {("click", "bot"): 3 if fast_path else 1}  # stored and counted all the same
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Case | web.RequestHandler)] == []
+
+
+async def test_nothing_is_written_to_a_closing_transport(start):
+    world = await start(manual=True)
+    peer = await world.peer()
+    await peer.send(click(1)[0])
+    await world.intake.holds(1)
+    conn = world.connections[0]
+    transport = conn.transport
+    transport.close()
+    written = []
+
+    class Closing:
+        def is_closing(self):
+            return transport.is_closing()
+
+        def write(self, data):
+            written.append(data)
+
+        def close(self):
+            transport.close()
+
+    conn.transport = Closing()
+    world.intake.commit()
+    assert written == []
+    assert await peer.rest() == b""
+
+
+async def test_a_peer_that_stops_sending_gets_what_it_waits_for(start):
+    """As `nc -N` and some load generators do it."""
+    world = await start(manual=True, routes=noting([]))
+    peer = await world.peer()
+    await peer.send(click(1)[0] + click(2)[0] + request("/cold"))
+    await world.intake.holds(2)
+    peer.transport.write_eof()
+    await turns(20)
+    world.intake.commit(1)
+    await turns(20)
+    world.intake.commit()
+    assert [told(await peer.reply()) for _ in range(3)] == ["click 1", "click 2", "/cold"]
+    assert await peer.rest() == b""
+    await until(lambda: not world.connections)
+
+
+async def test_a_peer_that_stops_sending_and_waits_for_nothing_is_let_go(start, fast_path):
+    world = await start(fast_path=fast_path)
+    peer = await world.peer()
+    assert told(await peer.ask(refused(1)[0])) == "bad_amount"
+    peer.transport.write_eof()
+    assert await peer.rest() == b""
+
+
+# Slow
+
+
+async def settled(value, still=300):
+    """Give the loop turns until `value()` has not changed for some; its value."""
+    last, since = value(), 0
+    while since < still:
+        await asyncio.sleep(0)
+        last, since = (last, since + 1) if value() == last else (value(), 0)
+    return last
+
+
+async def test_a_slow_reader_is_read_slowly(start, fast_path):
+    """It gets everything in the end; meanwhile it costs a bounded amount of memory."""
+    world = await start(fast_path=fast_path)
+    peer = await world.peer()
+    peer.transport.pause_reading()
+    n, raw = 20_000, refused(1)[0]
+    peer.transport.write(raw * n)
+    asked = await settled(lambda: sum(world.outcomes.values()))
+    assert asked < n
+    conn = world.connections[0]
+    assert conn.transport.get_write_buffer_size() < 256 * 1024
+    assert not conn.transport.is_reading()
+    peer.transport.resume_reading()
+    for _ in range(n):
+        assert told(await peer.reply()) == "bad_amount"
+
+
+async def test_a_slow_reader_whose_replies_wait(start):
+    world = await start(manual=True)
+    peer = await world.peer()
+    peer.transport.pause_reading()
+    n = 20_000
+    peer.transport.write(b"".join(click(k)[0] for k in range(n)))
+    world.intake.schedule = asyncio.get_running_loop().call_soon
+    asked = await settled(lambda: sum(world.outcomes.values()))
+    assert asked < n
+    assert world.connections[0].transport.get_write_buffer_size() < 256 * 1024
+    peer.transport.resume_reading()
+    for k in range(n):
+        assert told(await peer.reply()) == f"click {k}"
+
+
+# Stopped
+
+
+async def stopping(world):
+    """Begin to stop the listener; return when it waits for its connections."""
+    reached = asyncio.Event()
+
+    async def reach(_):
+        reached.set()
+
+    world.reached.append(reach)
+    task = asyncio.create_task(world.stop())
+    await reached.wait()
+    await turns(10)
+    return task
+
+
+async def test_a_stop_lets_waiting_replies_go(start, fast_path):
+    world = await start(fast_path=fast_path, manual=True)
+    peers = [await world.peer() for _ in range(5)]
+    idle = await world.peer()
+    for peer in peers:
+        await peer.send(click(1)[0])
+    await world.intake.holds(5)
+    stop = await stopping(world)
+    assert await idle.rest() == b""
+    assert not stop.done()
+    world.intake.commit(2)
+    await turns(10)
+    world.intake.commit()
+    for peer in peers:
+        assert told(await peer.reply()) == "click 1"
+        assert await peer.rest() == b""
+    await stop
+
+
+async def test_a_stop_lets_the_line_go_on(start):
+    """What stands before a parked request leaves, and the request after it; then the connection closes for all to see."""
+    world = await start(manual=True, routes=noting(asked := []))
+    peer = await world.peer()
+    await peer.send(b"".join(click(n)[0] for n in range(40)) + request("/cold/1") + request("/cold/2"))
+    await world.intake.holds(32)
+    stop = await stopping(world)
+    await peer.send(click(99)[0])  # comes too late
+    world.intake.commit()
+    await world.intake.holds(8)
+    world.intake.commit()
+    assert [told(await peer.reply()) for _ in range(41)] == [*(f"click {n}" for n in range(40)), "/cold/1"]
+    assert await peer.rest() == b""
+    await stop
+    assert asked == ["/cold/1"] and world.intake.held == []  # as aiohttp: one that has begun is finished, none is begun
+
+
+async def test_a_stop_does_not_wait_for_ever(start, fast_path):
+    world = await start(fast_path=fast_path, manual=True, shutdown_s=1)
+    peer = await world.peer()
+    await peer.send(click(1)[0])
+    await world.intake.holds(1)
+    await world.stop()
+    assert await peer.rest() == b""
+    world.intake.commit()  # late, and no error
+
+
+async def test_a_stop_while_the_connection_is_lost(start):
+    world = await start(manual=True)
+    peer = await world.peer()
+    await peer.send(click(1)[0])
+    await world.intake.holds(1)
+    stop = await stopping(world)
+    peer.transport.abort()
+    await stop
+
+
+async def test_nobody_connects_after_a_stop(start, fast_path):
+    world = await start(fast_path=fast_path)
+    await world.stop()
+    with pytest.raises(OSError):
+        await world.peer()
+
+
+async def test_connections_are_counted(start, fast_path):
+    world = await start(fast_path=fast_path)
+    assert world.listener.connections == 0
+    peers = [await world.peer() for _ in range(3)]
+    await until(lambda: world.listener.connections == 3)
+    assert all(isinstance(each, HotRequestHandler) is fast_path for each in world.connections)
+    await peers[0].close()
+    await until(lambda: world.listener.connections == 2)
+    await world.stop()
+    assert world.listener.connections == 0
