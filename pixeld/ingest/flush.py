@@ -115,7 +115,9 @@ class Flusher:
             try:
                 while await self.step():
                     pass
-                attempt, self.problem = 0, None
+                attempt = 0
+                if self._fence is not None:
+                    self.problem = None
                 await self._pause(self._interval_s)
             except LeaseLost as error:
                 self._fence, self.problem = None, str(error)
@@ -140,7 +142,7 @@ class Flusher:
         else:
             if newest is not None and self.done == _START:
                 self._kept.append((self._clock(), newest.last))  # an earlier flusher's, not trimmed yet
-            self.done = newest.last if newest else _START
+            await self._advance(newest.last if newest else _START)
             chunks = await self._gather(self.done)
             if not chunks:
                 self.oldest_ms = None
@@ -247,10 +249,15 @@ class Flusher:
         self.succeeded_ms = self._clock()
         self._metrics.add("pixeld_flushed_events_total", manifest.rows)
         self._kept.append((self._clock(), manifest.last))
-        async with self._advanced:
-            self.done = manifest.last
-            self._advanced.notify_all()
+        await self._advance(manifest.last)
         await self._trim()
+
+    async def _advance(self, upto: ChunkId) -> None:
+        """Everything up to `upto` is in the warehouse, whoever put it there."""
+        if upto != self.done:
+            async with self._advanced:
+                self.done = upto
+                self._advanced.notify_all()
 
     async def _trim(self) -> None:
         upto = None

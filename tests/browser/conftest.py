@@ -1,19 +1,17 @@
 """The demo under three names, each a site of its own to a browser, and a Chromium for each kind of profile."""
 
 import asyncio
+import json
 import re
 import shutil
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.certificates import certificate
 from tests.conftest import require
 from tests.process import CHROME, pixeld
 
@@ -23,24 +21,6 @@ PAGE_S, REPORT_S = 10, 2  # an answered event is in reports within 2 seconds of 
 THIRD_PARTY_COOKIES = {"normal": 0, "blocked": 1}  # Chromium's profile.cookie_controls_mode
 FLAGS = """headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update
 disable-sync ignore-certificate-errors""".split()
-
-
-def certificate(directory):
-    """(certificate, key) for all three names, signed by itself."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pixeld tests")])
-    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in (TRACKER, SHOP, BLOG)])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    files = directory / "cert.pem", directory / "key.pem"
-    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return files
 
 
 class Site:
@@ -61,6 +41,11 @@ class Site:
         rows = self.api("GET", f"/api/reports/orders?client={CLIENT}")["rows"]
         assert len(rows) == len({row["order"] for row in rows})
         return {row["order"]: (row["partner"], row["method"]) for row in rows}
+
+    def order_count(self):
+        """How many orders the report by partner counts in all."""
+        self.api("POST", "/api/flush")
+        return sum(row["orders"] for row in self.api("GET", f"/api/reports/performance?by=partner&client={CLIENT}")["rows"])
 
     def observations(self, order):
         """How often the pixel reported the order."""
@@ -102,6 +87,27 @@ class Visitor:
         self.click("place-order", "/demo/shop/thanks")
         return self.driver.find_element(By.ID, "order").text
 
+    def text(self, element_id):
+        """The element's text, or None while there is no such element: a page that reloads itself may be asked at any time."""
+        return self.driver.execute_script("return document.getElementById(arguments[0])?.innerText", element_id)
+
+    def emulate(self, width, height, scheme):
+        """A window of that size, on a phone if it is narrow, and a person who likes that colour scheme."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def documents(self):
+        """The addresses of all pages since the last call, those that only redirected too."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in sent if params["type"] == "Document"]
+
+    def cookies(self):
+        """Every cookie of every site, by name."""
+        return {cookie["name"]: cookie for cookie in self.driver.execute_cdp_cmd("Network.getAllCookies", {})["cookies"]}
+
 
 @contextmanager
 def chromium(port, cookie_controls_mode, directory):
@@ -124,7 +130,7 @@ def site(tmp_path_factory):
     """`pixeld demo` over TLS; its shop is on another site than the tracker."""
     require(shutil.which("chromium") and shutil.which("chromedriver"), "Chromium with its chromedriver")
     directory = tmp_path_factory.mktemp("site")
-    cert, key = certificate(directory)
+    cert, key = certificate(directory, TRACKER, SHOP, BLOG)
     settings = {"public_url": f"https://{TRACKER}:443", "tls_cert": cert, "tls_key": key}
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         manager = pixeld(directory / "data", "demo", **settings)
@@ -155,6 +161,8 @@ def visitor(browsers):
         driver = browsers[profile]
         driver.get("about:blank")
         driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         for log in driver.log_types:
             driver.get_log(log)  # what is read is gone
         return Visitor(driver)

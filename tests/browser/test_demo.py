@@ -1,10 +1,18 @@
 """What a shop's customers see and set off, in a real browser: tracker, shop and partner are three sites with TLS."""
 
-import pytest
+import os
+import re
+from pathlib import Path
 
-from tests.browser.conftest import REPORT_S
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import BLOG, CLIENT, REPORT_S, SHOP, TRACKER
 
 pytestmark = pytest.mark.browser
+
+
+# Credit
 
 CREDITED = {
     "a-click-id-handed-over-decides": ("normal", True, "click"),
@@ -15,7 +23,7 @@ CREDITED = {
 
 
 @pytest.mark.parametrize(("profile", "handed_over", "method"), CREDITED.values(), ids=CREDITED)
-def test_credited_within_two_seconds(site, visitor, profile, handed_over, method):
+def test_an_order_is_in_the_report_within_two_seconds(site, visitor, profile, handed_over, method):
     someone = visitor(profile)
     someone.follow("coffee-blog")
     if not handed_over:
@@ -23,3 +31,102 @@ def test_credited_within_two_seconds(site, visitor, profile, handed_over, method
     order = someone.buy()
     found = someone.wait(lambda: site.orders().get(order), REPORT_S)
     assert found == ("coffee-blog" if method else None, method)
+
+
+LAST_CLICK = {
+    "by-click-id": (("coffee-blog", "deal-finder"), "click"),
+    "by-cookie": (("coffee-blog", "deal-finder"), "cookie"),
+    "whoever-it-is": (("deal-finder", "coffee-blog"), "cookie"),
+}
+
+
+@pytest.mark.parametrize(("partners", "method"), LAST_CLICK.values(), ids=LAST_CLICK)
+def test_the_last_click_wins(site, visitor, partners, method):
+    someone = visitor()
+    for partner in partners:
+        someone.follow(partner)
+    if method == "cookie":
+        someone.forget_click_id()
+    order = someone.buy()
+    assert someone.wait(lambda: site.orders().get(order), REPORT_S) == (partners[-1], method)
+
+
+def test_a_reloaded_thank_you_page_stays_one_order(site, visitor):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    before = site.order_count()
+    order = someone.buy()
+    for _ in range(10):
+        someone.driver.refresh()
+    assert site.observations(order) == 11
+    assert site.orders()[order] == ("coffee-blog", "click")
+    assert site.order_count() == before + 1
+
+
+# What the browser gets
+
+def test_the_landing_address_brings_the_click_id_and_the_shop_takes_it_out(visitor):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    *_, link, landing, shop = someone.documents()
+    assert link == f"https://{TRACKER}/t/{CLIENT}/c/coffee-blog?s1=demo"
+    click_id = re.fullmatch(rf"https://{re.escape(SHOP)}/demo/shop/\?pxid=([\w-]{{36}})", landing)[1]
+    assert shop == someone.driver.current_url == f"https://{SHOP}/demo/shop/"
+    assert someone.cookies()["shop_click"]["value"] == click_id
+
+
+def test_a_visit_leaves_the_referral_cookie_and_the_shop_s_own(visitor):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    someone.buy()
+    kept = ("domain", "path", "secure", "httpOnly", "sameSite")
+    assert {name: tuple(cookie[key] for key in kept) for name, cookie in someone.cookies().items()} == {
+        "pxref": (TRACKER, f"/t/{CLIENT}/", True, True, "None"),
+        "shop_click": (SHOP, "/demo/shop/", True, True, "Lax"),
+    }
+
+
+def test_the_pixel_is_one_pixel_and_no_page_complains(visitor):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    someone.buy()
+    pixel = someone.driver.find_element(By.ID, "pixel")
+    assert [pixel.get_property(name) for name in ("complete", "naturalWidth", "naturalHeight")] == [True, 1, 1]
+    someone.click("see-report", "/demo/report")
+    assert someone.driver.get_log("browser") == []
+
+
+def test_the_report_page_shows_the_order(visitor):
+    someone = visitor()
+    someone.follow("deal-finder")
+    order = someone.buy("mill")
+    someone.click("see-report", "/demo/report")
+    row = someone.wait(lambda: someone.text(f"order-{order}"))  # the page reloads itself
+    assert row.split("\t")[:4] == [order, "Deal finder", "click id", "79.00 EUR"]
+
+
+# How pages look
+
+WINDOWS = {"desktop": (1200, 900), "phone": (390, 844)}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_no_page_is_wider_than_its_window(visitor, window, scheme):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    order = someone.buy()
+    someone.emulate(*WINDOWS[window], scheme)
+    pages = {
+        "partners": (BLOG, "/demo/"),
+        "shop": (SHOP, "/demo/shop/"),
+        "checkout": (SHOP, "/demo/shop/checkout?product=beans"),
+        "thanks": (SHOP, f"/demo/shop/thanks?order={order}&product=beans"),
+        "report": (SHOP, "/demo/report"),
+        "privacy": (TRACKER, "/privacy"),
+    }
+    for page, address in pages.items():
+        someone.open(*address)
+        assert someone.driver.execute_script("return document.documentElement.scrollWidth") <= WINDOWS[window][0], page
+        if folder := os.environ.get("PIXELD_SCREENSHOTS"):
+            someone.driver.save_screenshot(str(Path(folder) / f"{page}-{window}-{scheme}.png"))

@@ -109,6 +109,38 @@ async def test_two_flushers_never_own_one_queue(start):
     assert ingest.warehouse.orders() == ["O-1", "O-2"]
 
 
+async def test_a_flusher_without_the_lease_says_so_and_goes_on_when_it_has_it(start):
+    ingest = await start()
+    await ingest.send(1)
+    other = ingest.another_flusher("other")
+    await other.drain()
+    task = asyncio.create_task(ingest.flusher.run())
+    ingest.tasks.append(task)
+    async with asyncio.timeout(5):
+        while "another flusher" not in str(ingest.flusher.problem):
+            await asyncio.sleep(0)
+    await other.release()
+    await asyncio.wait_for(ingest.flusher.reached(await ingest.queue.last_id()), 5)  # the other one put it there
+    async with asyncio.timeout(5):
+        while ingest.flusher.problem is not None:
+            await asyncio.sleep(0)
+    assert ingest.warehouse.orders() == ["O-1"]
+
+
+async def test_flushed_chunks_are_kept_for_a_while(start):
+    ingest = await start()
+    ingest.flusher._keep_s = 60
+    await ingest.send(1)
+    await ingest.flusher.drain()
+    assert (await ingest.queue.backlog())[0] == 1
+    ingest.clock.forward(59)
+    await ingest.flusher.step()
+    assert (await ingest.queue.backlog())[0] == 1
+    ingest.clock.forward(1)
+    await ingest.flusher.step()
+    assert (await ingest.queue.backlog())[0] == 0
+
+
 async def test_a_flusher_that_slept_past_its_lease_writes_no_manifest(start, monkeypatch, redis):
     ingest = await start()
     await ingest.send(1)

@@ -66,7 +66,8 @@ class World:
     stopped: bool = False
 
     async def peer(self, **options):
-        peer = await Peer.connect(self.port, **options)
+        where = {} if "sock" in options else {"host": "127.0.0.1", "port": self.port}
+        peer = await Peer.connect(**where, **options)
         self.peers.append(peer)
         return peer
 

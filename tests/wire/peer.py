@@ -33,8 +33,8 @@ class Peer(asyncio.Protocol):
         self._news = asyncio.Event()
 
     @classmethod
-    async def connect(cls, port, host="127.0.0.1", **options):
-        return (await asyncio.get_running_loop().create_connection(cls, host, port, **options))[1]
+    async def connect(cls, **where):
+        return (await asyncio.get_running_loop().create_connection(cls, **where))[1]
 
     def connection_made(self, transport):
         self.transport = transport
@@ -64,13 +64,14 @@ class Peer(asyncio.Protocol):
     async def reply(self, *, to="GET"):
         """Take one reply; one to a HEAD has no body."""
         await self._until(lambda: b"\r\n\r\n" in self.received)
-        head, _, _ = bytes(self.received).partition(b"\r\n\r\n")
-        length = [int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")]
-        size = len(head) + 4 + (length[0] if length and to != "HEAD" else 0)
+        end = self.received.index(b"\r\n\r\n") + 4
+        lines = bytes(self.received[:end]).split(b"\r\n")
+        length = [int(line[16:]) for line in lines if line.lower().startswith(b"content-length: ")]
+        size = end + (length[0] if length and to != "HEAD" else 0)
         await self._until(lambda: len(self.received) >= size)
         raw = bytes(self.received[:size])
         del self.received[:size]
-        return Reply(raw, int(raw[9:12]), raw[len(head) + 4 :])
+        return Reply(raw, int(raw[9:12]), raw[end:])
 
     async def ask(self, raw, pieces=None):
         """Send a request and take its reply."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 
 import pytest
 from aiohttp import web
@@ -54,13 +55,27 @@ async def test_a_connection_that_waits_for_a_reply_is_not_idle(start, fast_path)
 async def test_a_lost_connection_leaves_nothing_behind(start, fast_path):
     world = await start(fast_path=fast_path, manual=True)
     peer = await world.peer()
-    await peer.send(b"".join(click(n)[0] for n in range(3)) + request("/nothing"))
+    for n in range(3):
+        await peer.send(click(n)[0])
     await world.intake.holds(3 if fast_path else 1)
     peer.transport.abort()
-    await until(lambda: not world.connections[0].connected)
+    await until(lambda: not world.connections or not world.connections[0].connected)
     world.intake.commit()
     await until(lambda: not world.connections)
     assert world.outcomes == {("click", "bot"): 3 if fast_path else 1}  # stored and counted all the same
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Case | web.RequestHandler)] == []
+
+
+async def test_a_connection_that_is_lost_while_nothing_is_read_leaves_nothing_behind(start):
+    world = await start(manual=True, routes=noting(asked := []))
+    peer = await world.peer()
+    await peer.send(click(1)[0] + request("/cold/1") + request("/cold/2"))
+    await world.intake.holds(1)
+    peer.transport.abort()
+    await turns(10)
+    world.intake.commit()
+    await until(lambda: not world.connections)
     gc.collect()
     assert [each for each in gc.get_objects() if isinstance(each, Case | web.RequestHandler)] == []
 
@@ -93,16 +108,19 @@ async def test_nothing_is_written_to_a_closing_transport(start):
 
 async def test_a_peer_that_stops_sending_gets_what_it_waits_for(start):
     """As `nc -N` and some load generators do it."""
-    world = await start(manual=True, routes=noting([]))
+    world = await start(manual=True)
     peer = await world.peer()
-    await peer.send(click(1)[0] + click(2)[0] + request("/cold"))
-    await world.intake.holds(2)
+    await peer.send(b"".join(click(n)[0] for n in range(40)))
+    await world.intake.holds(32)
     peer.transport.write_eof()
     await turns(20)
     world.intake.commit(1)
     await turns(20)
     world.intake.commit()
-    assert [told(await peer.reply()) for _ in range(3)] == ["click 1", "click 2", "/cold"]
+    await world.intake.holds(8)
+    await turns(20)
+    world.intake.commit()
+    assert [told(await peer.reply()) for _ in range(40)] == [f"click {n}" for n in range(40)]
     assert await peer.rest() == b""
     await until(lambda: not world.connections)
 
@@ -127,36 +145,46 @@ async def settled(value, still=300):
     return last
 
 
+N = 16_000  # replies that fill all buffers of the kernel: 4 MB and more
+
+
+async def slow_peer(world):
+    """One that does not read, with a small receive buffer."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", world.port))
+    peer = await world.peer(sock=small)
+    peer.transport.pause_reading()
+    return peer
+
+
 async def test_a_slow_reader_is_read_slowly(start, fast_path):
     """It gets everything in the end; meanwhile it costs a bounded amount of memory."""
     world = await start(fast_path=fast_path)
-    peer = await world.peer()
-    peer.transport.pause_reading()
-    n, raw = 20_000, refused(1)[0]
-    peer.transport.write(raw * n)
+    peer = await slow_peer(world)
+    raw = refused(1)[0]
+    peer.transport.write(raw * N)
     asked = await settled(lambda: sum(world.outcomes.values()))
-    assert asked < n
+    assert asked < N
     conn = world.connections[0]
     assert conn.transport.get_write_buffer_size() < 256 * 1024
     assert not conn.transport.is_reading()
     peer.transport.resume_reading()
-    for _ in range(n):
+    for _ in range(N):
         assert told(await peer.reply()) == "bad_amount"
 
 
 async def test_a_slow_reader_whose_replies_wait(start):
-    world = await start(manual=True)
-    peer = await world.peer()
-    peer.transport.pause_reading()
-    n = 20_000
-    peer.transport.write(b"".join(click(k)[0] for k in range(n)))
-    world.intake.schedule = asyncio.get_running_loop().call_soon
+    world = await start()
+    peer = await slow_peer(world)
+    peer.transport.write(b"".join(click(n)[0] for n in range(N)))
     asked = await settled(lambda: sum(world.outcomes.values()))
-    assert asked < n
+    assert asked < N
     assert world.connections[0].transport.get_write_buffer_size() < 256 * 1024
     peer.transport.resume_reading()
-    for k in range(n):
-        assert told(await peer.reply()) == f"click {k}"
+    for n in range(N):
+        assert told(await peer.reply()) == f"click {n}"
 
 
 # Stopped
@@ -223,12 +251,14 @@ async def test_a_stop_does_not_wait_for_ever(start, fast_path):
 
 
 async def test_a_stop_while_the_connection_is_lost(start):
-    world = await start(manual=True)
+    world = await start(manual=True, shutdown_s=1)
     peer = await world.peer()
     await peer.send(click(1)[0])
     await world.intake.holds(1)
     stop = await stopping(world)
     peer.transport.abort()
+    await turns(10)
+    world.intake.commit()
     await stop
 
 
