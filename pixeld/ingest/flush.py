@@ -148,7 +148,7 @@ class Flusher:
                 self.oldest_ms = None
                 await self._trim()
                 return False
-            batch = plan(self._node, chunks, self._fence)
+            batch = await asyncio.to_thread(plan, self._node, chunks, self._fence)  # 100,000 events take 0.4 s
             await self._queue.write_manifest(batch.manifest)
         self.oldest_ms = batch.oldest_ms or None
         await self._insert(batch)
@@ -214,7 +214,7 @@ class Flusher:
         if not chunks:
             log.critical("the queue has lost a batch that was being flushed", extra={"batch": f"{newest.first}…{newest.last}"})
             return Batch(replace(newest, rows=0, fence=fence), [], [], 0)
-        batch = plan(self._node, chunks, fence)
+        batch = await asyncio.to_thread(plan, self._node, chunks, fence)
         if (batch.manifest.rows, batch.manifest.digest) != (newest.rows, newest.digest):
             log.critical("the queue's chunks differ from their manifest", extra={"batch": f"{newest.first}…{newest.last}"})
         log.info("going on with an unfinished batch", extra={"events": batch.manifest.rows})

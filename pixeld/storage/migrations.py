@@ -1,7 +1,7 @@
 """Schema migrations: `sql/NNNN_name.sql`, one statement a file, applied in order, recorded in `schema_migrations`.
 
-Every statement is `CREATE … IF NOT EXISTS`, so that a run that died between a statement and its record is simply run again, and
-two runs at once do no harm. A file never changes once it was released: its hash is checked.
+Every statement is `CREATE … IF NOT EXISTS`, so that a run that died between a statement and its record is simply run again,
+and two runs at once do no harm. A file never changes once it was released: its hash is checked.
 """
 
 from __future__ import annotations

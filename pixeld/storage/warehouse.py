@@ -7,6 +7,7 @@ stalls ingest and nothing here ever runs on the event loop. A connection that fa
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pixeld.domain.ports import Row
-from pixeld.errors import PixeldError, WarehouseAway, WarehouseRefused
+from pixeld.errors import WarehouseAway, WarehouseRefused
 
 T = TypeVar("T")
 Params = Mapping[str, str | int]
@@ -71,7 +72,7 @@ class Features:
         }
 
     def render(self, statement: str) -> str:
-        """A migration's statement for this server: fills in `{{text}}` and `{{durable}}`."""
+        """A migration's statement for this server: fills in `{{text}}`, `{{keep DAYS COLUMN}}` and `{{durable}}`."""
         settings = []
         if self.insert_tokens:
             # A repeat is recognised while at most this many other inserts came between.
@@ -82,7 +83,9 @@ class Features:
             settings += ["fsync_after_insert = 1", "fsync_part_directory = 1"]
         durable = f"SETTINGS {', '.join(settings)}" if settings else ""
         text = "LowCardinality(String)" if self.low_cardinality else "String"
-        return statement.replace("{{text}}", text).replace("{{durable}}", durable).rstrip()
+        keep = r"TTL \2 + INTERVAL \1 DAY" if self.ttl else ""
+        filled = statement.replace("{{text}}", text).replace("{{durable}}", durable)
+        return re.sub(r"\{\{keep (\d+) (\w+)\}\}", keep, filled).rstrip()
 
 
 # Codes of ClickHouse's ErrorCodes.cpp that say something about the server or its set-up, not about the rows or the

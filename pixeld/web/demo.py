@@ -36,7 +36,6 @@ class Demo:
     operations: Operations
 
 
-
 DEMO: web.AppKey[Demo] = web.AppKey("demo", Demo)
 
 
@@ -130,4 +129,5 @@ async def report(request: web.Request) -> web.Response:
     scope = Scope.client(CLIENT)
     performance = await demo.reports.performance(scope, PerformanceQuery.parse({"by": "partner"}, today=today), clients)
     orders = await demo.reports.orders(scope, OrdersQuery.parse({}, today=today))
-    return _page(request, "report.html", performance=performance, orders=orders["rows"], names=PARTNERS)
+    live = "still" not in request.query
+    return _page(request, "report.html", performance=performance, orders=orders["rows"], names=PARTNERS, live=live)

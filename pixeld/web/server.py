@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -57,8 +58,13 @@ def bind(host: str, port: int) -> socket.socket:
             bound.close()
             raise
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another host or port") from error
+        raise _cannot_listen(host, port, error) from error
     return bound
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # asyncio adds words, names have others
+    return SettingsError(f"cannot listen on {host}:{port}: {why}; choose another host or port")
 
 
 async def listen(app: web.Application, bound: socket.socket, desk: Desk, settings: Settings) -> Listener:
@@ -96,7 +102,11 @@ async def _listen(
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     connection = partial(make, runner.server, loop=loop, access_log=None, **limits)  # a log line would hold an address
-    return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
+    try:
+        return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
+    except OSError as error:
+        await runner.cleanup()
+        raise _cannot_listen(*bound.getsockname()[:2], error) from error
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -25,4 +25,5 @@ CREATE TABLE IF NOT EXISTS clicks
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, at, partner)
+{{keep 395 at}}
 {{durable}}

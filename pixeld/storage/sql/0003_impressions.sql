@@ -23,4 +23,5 @@ CREATE TABLE IF NOT EXISTS impressions
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, at, partner)
+{{keep 395 at}}
 {{durable}}

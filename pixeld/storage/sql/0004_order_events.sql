@@ -24,4 +24,5 @@ CREATE TABLE IF NOT EXISTS order_events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, order_id, at)
+{{keep 760 at}}
 {{durable}}

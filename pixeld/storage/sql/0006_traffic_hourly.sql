@@ -18,4 +18,5 @@ CREATE TABLE IF NOT EXISTS traffic_hourly
 ENGINE = SummingMergeTree
 PARTITION BY toYYYYMM(hour)
 ORDER BY (client, hour, partner, quality, country, device, browser, os, language)
+{{keep 395 hour}}
 {{durable}}

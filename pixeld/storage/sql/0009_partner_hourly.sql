@@ -14,4 +14,5 @@ CREATE TABLE IF NOT EXISTS partner_hourly
 ENGINE = SummingMergeTree
 PARTITION BY toYYYYMM(hour)
 ORDER BY (client, hour, partner, quality)
+{{keep 395 hour}}
 {{durable}}
