@@ -83,8 +83,12 @@ async def empty(opened):
 
 @pytest.fixture
 async def warehouse(empty):
-    """A connected warehouse with the schema."""
+    """A connected warehouse with the schema, where nothing grows too old: events of these tests are of any age."""
     await migrations.apply(empty)
+    if empty.features.ttl:
+        tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND create_table_query LIKE '% TTL %'"
+        for row in await empty.query(tables, {}):
+            await empty.command(f"ALTER TABLE {row['name']} REMOVE TTL")
     return empty
 
 
