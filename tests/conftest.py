@@ -49,9 +49,9 @@ async def redis(valkey):
 
 
 def require(found, what):
-    """Skip because of a missing service, or fail where none may be missing (`PIXELD_REQUIRE_SERVICES=1`)."""
+    """Skip because of a missing service, or fail where none may be missing (`REQUIRE_SERVICES=1`)."""
     if not found:
         reason = f"{what} is not installed"
-        if os.environ.get("PIXELD_REQUIRE_SERVICES") == "1":
+        if os.environ.get("REQUIRE_SERVICES") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -63,8 +62,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
-    why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # asyncio adds words, names have others
-    return SettingsError(f"cannot listen on {host}:{port}: {why}; choose another host or port")
+    return SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another host or port")
 
 
 async def listen(app: web.Application, bound: socket.socket, desk: Desk, settings: Settings) -> Listener:
@@ -96,17 +94,17 @@ async def _listen(
     drain_s: float,
     **limits: Any,
 ) -> Listener:
+    try:
+        bound.listen(BACKLOG)  # uvloop's create_server says nothing when this fails, and then nobody listens
+    except OSError as error:
+        raise _cannot_listen(*bound.getsockname()[:2], error) from error
     # No site of aiohttp's: those make plain connections only, and forget all limits, with a warning, when one is misspelt.
     runner = web.AppRunner(app, shutdown_timeout=drain_s)
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     connection = partial(make, runner.server, loop=loop, access_log=None, **limits)  # a log line would hold an address
-    try:
-        return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
-    except OSError as error:
-        await runner.cleanup()
-        raise _cannot_listen(*bound.getsockname()[:2], error) from error
+    return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

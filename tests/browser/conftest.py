@@ -1,7 +1,6 @@
 """The demo under three names, each a site of its own to a browser, and a Chromium for each kind of profile."""
 
 import asyncio
-import json
 import re
 import shutil
 from contextlib import ExitStack, contextmanager
@@ -17,10 +16,12 @@ from tests.process import CHROME, pixeld
 
 TRACKER, SHOP, BLOG = "track.tracker.test", "www.coffee-shop.test", "www.partner-blog.test"
 CLIENT = "demo-shop"
-PAGE_S, REPORT_S = 10, 2  # an answered event is in reports within 2 seconds of its answer (DESIGN §3.2)
+PAGE_S, REPORT_S = 10, 2  # an answered event is in reports within 2 seconds of its answer
 THIRD_PARTY_COOKIES = {"normal": 0, "blocked": 1}  # Chromium's profile.cookie_controls_mode
-FLAGS = """headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update
-disable-sync ignore-certificate-errors""".split()
+FLAGS = (
+    "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+    "disable-component-update", "disable-sync", "ignore-certificate-errors",
+)  # fmt: skip
 
 
 class Site:
@@ -28,7 +29,7 @@ class Site:
 
     def __init__(self, run, process):
         self._run, self._process = run, process
-        # Its addresses name no port, as a shop's don't; browsers are told which one they mean.
+        # The port that it really listens on; browsers are told to go there when an address means 443.
         self.port = int(re.search(r":(\d+)$", (process.data_dir / "lock").read_text())[1])
 
     def api(self, method, path, body=None):
@@ -47,11 +48,10 @@ class Site:
         self.api("POST", "/api/flush")
         return sum(row["orders"] for row in self.api("GET", f"/api/reports/performance?by=partner&client={CLIENT}")["rows"])
 
-    def observations(self, order):
-        """How often the pixel reported the order."""
+    def stored(self, statement):
+        """Rows of what has been stored until now."""
         self.api("POST", "/api/flush")
-        statement = f"SELECT count() AS n FROM order_events WHERE client = '{CLIENT}' AND order_id = '{order}'"
-        return self._run(self._process.sql(statement))[0]["n"]
+        return self._run(self._process.sql(statement))
 
 
 class Visitor:
@@ -61,7 +61,7 @@ class Visitor:
         self.driver = driver
 
     def wait(self, condition, seconds=PAGE_S):
-        return WebDriverWait(self.driver, seconds, 0.02).until(lambda driver: condition())
+        return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: condition())
 
     def open(self, host, path):
         self.driver.get(f"https://{host}{path}")
@@ -98,12 +98,6 @@ class Visitor:
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
-    def documents(self):
-        """The addresses of all pages since the last call, those that only redirected too."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-        return [params["request"]["url"] for params in sent if params["type"] == "Document"]
-
     def cookies(self):
         """Every cookie of every site, by name."""
         return {cookie["name"]: cookie for cookie in self.driver.execute_cdp_cmd("Network.getAllCookies", {})["cookies"]}
@@ -119,13 +113,13 @@ def chromium(port, cookie_controls_mode, directory):
     options.add_argument(f"--user-agent={CHROME}")  # headless it would say so, and be taken for a robot
     options.add_argument(f"--host-resolver-rules=MAP *.test 127.0.0.1:{port}, MAP * ~NOTFOUND")
     options.add_experimental_option("prefs", {"profile.cookie_controls_mode": cookie_controls_mode})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
         driver.set_page_load_timeout(PAGE_S)
         yield driver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """`pixeld demo` over TLS; its shop is on another site than the tracker."""
     require(shutil.which("chromium") and shutil.which("chromedriver"), "Chromium with its chromedriver")
@@ -144,7 +138,7 @@ def site(tmp_path_factory):
             runner.run(manager.__aexit__(None, None, None))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browsers(site, tmp_path_factory):
     with ExitStack() as stack:
         yield {
@@ -163,8 +157,7 @@ def visitor(browsers):
         driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-        for log in driver.log_types:
-            driver.get_log(log)  # what is read is gone
+        driver.get_log("browser")  # what is read is gone
         return Visitor(driver)
 
     return new
