@@ -123,7 +123,11 @@ async def start(clock):
 
         app.on_shutdown.append(on_shutdown)
         bound = server.bind(settings.host, settings.port)
-        listener = await server.listen(app, bound, desk, settings)
+        try:
+            listener = await server.listen(app, bound, desk, settings)
+        except BaseException:
+            bound.close()
+            raise
         worlds.append(World(clock, settings, intake, metrics, desk, app, bound.getsockname()[1], listener, [], reached))
         return worlds[-1]
 

@@ -1,6 +1,8 @@
 """The other end of a connection, which speaks bytes."""
 
 import asyncio
+import socket
+import struct
 from typing import NamedTuple
 
 PATIENCE_S = 10  # until a test that waits for something has failed
@@ -82,6 +84,11 @@ class Peer(asyncio.Protocol):
         """Everything until the other end closes."""
         await self._until(lambda: self.closed)
         return bytes(self.received)
+
+    def reset(self):
+        """Break the connection off, so that the other end gets an error."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     async def close(self):
         self.transport.abort()
