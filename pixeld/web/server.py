@@ -97,7 +97,8 @@ async def _listen(
     try:
         bound.listen(BACKLOG)  # uvloop's create_server says nothing when this fails, and then nobody listens
     except OSError as error:
-        raise _cannot_listen(*bound.getsockname()[:2], error) from error
+        host, port, *_ = bound.getsockname()
+        raise _cannot_listen(host, port, error) from error
     # No site of aiohttp's: those make plain connections only, and forget all limits, with a warning, when one is misspelt.
     runner = web.AppRunner(app, shutdown_timeout=drain_s)
     await runner.setup()

@@ -185,12 +185,12 @@ CLICKS = [
         "sub ids and labels are kept",
         "?s1=a&s2=b+c&s3=%C3%A9&s4=&s5=e&cid=X-1&cr=banner",
         s1="a", s2="b c", s3="é", s4="", s5="e", partner_click_id="X-1", creative="banner",
-    ),  # fmt: skip
+    ),
     click(
         "labels are cut to their limits",
         f"?s1={'a' * 501}&s5={'%C3%A9' * 501}&cid={'c' * 257}&cr={'d' * 65}",
         s1="a" * 500, s5="é" * 500, partner_click_id="c" * 256, creative="d" * 64,
-    ),  # fmt: skip
+    ),
     click("what is derived is kept", "", device="desktop", browser="Chrome", os="Windows", language="de", country=""),
     click("bytes that are no UTF-8 are no error", "?s1=%ff", "Cookie: \udcff", s1="\ufffd"),
     Rule(
@@ -215,7 +215,7 @@ CLICKS = [
     uncounted(
         "HEAD with a deep link", get("/t/acme/c/blog" + deep("https://shop.example/a#b"), method="HEAD"), "head",
         "https://shop.example/a#b",
-    ),  # fmt: skip
+    ),
     *(
         uncounted(f"prefetch by {header}", get("/t/acme/c/blog", header), "prefetch")
         for header in (
@@ -390,7 +390,7 @@ ORDERS = [
     credited(
         "last second of a window of 7 days", f"Cookie: pxref={signed('tokyo', age_s=7 * DAY_S)}", client="tokyo",
         click_id=signed("tokyo", age_s=7 * DAY_S),
-    ),  # fmt: skip
+    ),
     credited("eighth click of the cookie", f"Cookie: pxref={'.'.join([signed('tokyo')] * 7)}.{_MINE}", click_id=_MINE),
     unattributed("a second too late", f"Cookie: pxref={signed(age_s=_WINDOW_S + 1)}"),
     unattributed("a second too late for 7 days", f"Cookie: pxref={signed('tokyo', age_s=7 * DAY_S + 1)}", client="tokyo"),

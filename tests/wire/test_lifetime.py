@@ -68,7 +68,7 @@ async def test_a_lost_connection_leaves_nothing_behind(start, fast_path):
 
 
 async def test_a_connection_that_is_lost_while_nothing_is_read_leaves_nothing_behind(start):
-    world = await start(manual=True, routes=noting(asked := []))
+    world = await start(manual=True, routes=noting([]))
     peer = await world.peer()
     await peer.send(click(1)[0] + request("/cold/1") + request("/cold/2"))
     await world.intake.holds(1)
