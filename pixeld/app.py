@@ -34,11 +34,12 @@ from pixeld.operations import ServerOperations
 from pixeld.settings import Settings
 from pixeld.storage import migrations as schema
 from pixeld.storage.embedded_redis import EmbeddedRedis
+from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import RedisClient, connect, fitness
 from pixeld.storage.redis_queue import RedisQueue, nodes
 from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
-from pixeld.storage.warehouse import Warehouse, open_warehouse
+from pixeld.storage.warehouse import Warehouse
 from pixeld.tasks import Tasks
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Visitors

@@ -13,8 +13,9 @@ from pixeld.errors import DataDirInUse, PixeldError, Unavailable
 from pixeld.settings import Settings
 from pixeld.storage import embedded_redis
 from pixeld.storage import migrations as schema
+from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect, fitness
-from pixeld.storage.warehouse import Warehouse, open_warehouse
+from pixeld.storage.warehouse import Warehouse
 from pixeld.web.server import bind
 
 

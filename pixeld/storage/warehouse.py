@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pixeld.domain.ports import Row
@@ -259,19 +258,3 @@ class Warehouse:
     async def command(self, sql: str) -> None:
         """Run one statement that has no result (CREATE, DROP, TRUNCATE)."""
         await self._insert.run(lambda link: link.command(sql))
-
-
-def open_warehouse(url: str | None, data_dir: Path) -> Warehouse:
-    """The server at `clickhouse://user:password@host:port[,host2:port2]/database[?secure=1]`; without a URL, an engine in
-    this process that keeps its data in `<data_dir>/clickhouse`. Connects nothing yet.
-
-    Raises SettingsError for a URL that is none, WarehouseAway when the embedded engine isn't installed. Only the engine in
-    use is imported: the embedded one costs 0.2 s and 225 MB. Import it before the server accepts, as this call does.
-    """
-    if url is None:
-        from pixeld.storage import chdb
-
-        return Warehouse(chdb.connector(data_dir / "clickhouse"))
-    from pixeld.storage import clickhouse
-
-    return Warehouse(clickhouse.connector(url))

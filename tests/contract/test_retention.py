@@ -9,7 +9,7 @@ import pytest
 from pixeld import privacy
 from pixeld.domain.events import CLICK, ORDER
 from pixeld.storage import migrations
-from pixeld.storage.warehouse import open_warehouse
+from pixeld.storage.engines import open_warehouse
 
 DAY_MS = 86_400_000
 

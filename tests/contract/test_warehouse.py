@@ -28,8 +28,9 @@ from pixeld.domain.reports import MAX_ROWS, Dimension, OrdersQuery, PerformanceQ
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage import migrations, reports
 from pixeld.storage.clickhouse import Address, with_literals
+from pixeld.storage.engines import open_warehouse
 from pixeld.storage.reports import Reports
-from pixeld.storage.warehouse import Features, escaped, open_warehouse
+from pixeld.storage.warehouse import Features, escaped
 from tests.conftest import require
 from tests.services import clickhouse_server, free_port
 
@@ -491,7 +492,7 @@ signal.signal(signal.SIGTERM, lambda *_: caught.append("term"))
 signal.signal(signal.SIGINT, lambda *_: caught.append("int"))
 before = os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
-from pixeld.storage.warehouse import open_warehouse
+from pixeld.storage.engines import open_warehouse
 
 async def main():
     warehouse = open_warehouse(None, Path(sys.argv[1]))
@@ -528,7 +529,7 @@ def test_the_engine_leaves_signals_directory_and_modules_alone(tmp_path):
 @pytest.mark.parametrize("engine", ["chdb"], indirect=True)
 async def test_a_data_directory_in_use_is_away(engine, opened):
     code = (
-        "import asyncio, sys; from pathlib import Path; from pixeld.storage.warehouse import open_warehouse; "
+        "import asyncio, sys; from pathlib import Path; from pixeld.storage.engines import open_warehouse; "
         "asyncio.run(open_warehouse(None, Path(sys.argv[1])).connect())"
     )
     process = await asyncio.create_subprocess_exec(

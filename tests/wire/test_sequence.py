@@ -231,12 +231,52 @@ async def test_no_more_than_32_replies_wait(start):
         await world.intake.holds(1)
         await turns(10)
         assert len(world.intake.held) <= 32
+        assert world.connections[0].transport.is_reading() is (len(got) + len(world.intake.held) == 300)
         world.intake.commit()
         await turns(10)
         while peer.received:
             got.append(told(await peer.reply()))
     assert got == [f"click {n}" for n in range(300)]
     assert world.cold_requests == 0
+
+
+async def test_nothing_is_read_while_something_is_parked_again(start):
+    """More comes in the very turn in which the waiting replies leave."""
+    world, peer = await started_in_order(start)
+    await peer.send(b"".join(click(n)[0] for n in range(40)))
+    await world.intake.holds(32)
+    conn = world.connections[0]
+    world.intake.commit()
+    conn.data_received(b"".join(click(n)[0] for n in range(40, 80)))
+    await turns(10)
+    assert len(world.intake.held) == 32 and not conn.transport.is_reading()
+    world.intake.schedule = asyncio.get_running_loop().call_soon
+    world.intake.commit()
+    assert [told(await peer.reply()) for _ in range(80)] == [f"click {n}" for n in range(80)]
+    assert conn.transport.is_reading()
+
+
+async def test_a_pause_of_the_base_class_lasts(start):
+    """Its queue is full as soon as parked requests go there; that they may go was said twice."""
+    go = asyncio.Event()
+
+    async def wait(request):
+        await go.wait()
+        return web.Response(text=request.path)
+
+    world, peer = await started_in_order(start, [web.get("/wait", wait)])
+    await peer.send(b"".join(click(n)[0] for n in range(40)) + request("/wait") * 50)
+    await world.intake.holds(32)
+    conn = world.connections[0]
+    world.intake.commit()
+    conn.data_received(b"")
+    assert len(world.intake.held) == 8
+    world.intake.commit()
+    await turns(10)
+    assert not conn.transport.is_reading()
+    go.set()
+    assert [told(await peer.reply()) for _ in range(90)] == [*(f"click {n}" for n in range(40)), *["/wait"] * 50]
+    assert conn.transport.is_reading()
 
 
 async def test_a_parse_error_behind_waiting_hot_leaves_after_it(start):
