@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -101,6 +102,7 @@ async def serve(
         await stop.wait()
         parts.operations.stopping = True
         log.info("stopping")
+        _end_at_the_latest(settings.shutdown_s)
         if parts.failed.done():
             parts.failed.result()
 
@@ -115,6 +117,18 @@ def _on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, handle)
 
 
+def _end_at_the_latest(seconds: float) -> None:
+    """End the process after `seconds`, whatever hangs: a thread in the middle of a query can be waited for, not stopped."""
+
+    def end() -> None:
+        log.critical("not everything was stopped in time; what was answered is on disk", extra={"seconds": seconds})
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 @asynccontextmanager
 async def running(
     settings: Settings, *, with_demo: bool = False, clock: Callable[[], int] = now_ms
@@ -124,12 +138,7 @@ async def running(
     try:
         yield await _start(stack, settings, with_demo, clock)
     finally:
-        try:
-            async with asyncio.timeout(settings.shutdown_s):
-                await stack.aclose()
-        except TimeoutError:
-            text = "not everything was stopped in time; what was answered is on disk"
-            log.critical(text, extra={"seconds": settings.shutdown_s})
+        await stack.aclose()
 
 
 async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clock: Callable[[], int]) -> Server:
@@ -201,7 +210,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     flusher = flusher_of(data.node)
     stack.push_async_callback(_last_flush, flusher)
     tasks.start("adopt", _adopt(redis, flusher, flusher_of, data.node))
-    tasks.start("flush", _flush(queue, warehouse, flusher))
+    # Not cancelled in the middle of a batch: its insert would go on in its thread, and then be repeated by the last flush.
+    tasks.start("flush", _flush(queue, warehouse, flusher), between=flusher.stepping)
     tasks.start("replay", shipper.replay())
     tasks.start("ship", shipper.run())
     stack.push_async_callback(buffer.drained)
@@ -240,6 +250,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     if with_demo:
         await demo_pages.register(registry, tracker_url)
 
+    metrics.gauge("pixeld_ready", lambda: operations.ready)
+    metrics.gauge("pixeld_queue_chunks", lambda: operations.chunks)
+    metrics.gauge("pixeld_dead_letters", lambda: operations.dead_letters)
     metrics.gauge("pixeld_buffer_bytes", lambda: buffer.bytes)
     metrics.gauge("pixeld_spill_bytes", lambda: spill.bytes)
     metrics.gauge("pixeld_oldest_unflushed_seconds", lambda: operations.oldest_unflushed_ms() / 1000)
@@ -310,19 +323,23 @@ async def _flush(queue: RedisQueue, warehouse: Warehouse, flusher: Flusher) -> N
 
 async def _adopt(redis: RedisClient, own: Flusher, flusher_of: Callable[[str], Flusher], me: str) -> None:
     """Flush what other nodes left behind, for ever: a node that is alive holds the lease of its queue."""
+    orphans: dict[str, Flusher] = {}  # kept, because each remembers what it has to trim
     while True:
         await asyncio.sleep(_ADOPT_S)
         if own.problem is not None:
             continue
         try:
-            for node in await nodes(redis):
-                if node != me:
-                    orphan = flusher_of(node)
-                    if events := await orphan.drain():
-                        log.warning("flushed the queue of a node that is gone", extra={"node": node, "events": events})
-                    await orphan.release()
-        except (LeaseLost, Unavailable) as error:
-            log.info("another node's queue could not be flushed now", extra={"reason": str(error)})
+            found = [node for node in await nodes(redis) if node != me]
+        except Unavailable:
+            continue
+        for node in found:
+            orphan = orphans.setdefault(node, flusher_of(node))
+            try:
+                if events := await orphan.drain():
+                    log.warning("flushed the queue of a node that is gone", extra={"node": node, "events": events})
+                await orphan.release()
+            except (LeaseLost, Unavailable) as error:
+                log.info("another node's queue could not be flushed now", extra={"node": node, "reason": str(error)})
 
 
 async def _last_flush(flusher: Flusher) -> None:

@@ -16,7 +16,7 @@ from typing import IO
 from pixeld.domain.tokens import Keyring
 from pixeld.errors import DataDirInUse, SettingsError
 
-_NODE = re.compile(r"[0-9a-f]{12}")
+_NODE = re.compile(r"([0-9a-f]{12}) (\d+)")
 
 
 class DataDir:
@@ -33,9 +33,7 @@ class DataDir:
         except OSError as error:
             raise SettingsError(_unusable(path, error)) from error
         try:
-            self.node = self._kept("node", lambda: secrets.token_hex(6))
-            if _NODE.fullmatch(self.node) is None:
-                raise SettingsError(f"{path / 'node'} does not hold 12 hexadecimal digits; restore it from a backup")
+            self.node = self._name()
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -46,10 +44,14 @@ class DataDir:
         """The token of the admin API: the one given, else this directory's own, made at the first start. Always on
         disk, mode 0600.
         """
-        if given:
-            write(self.path / "admin-token", given + "\n")
-            return given
-        return self._kept("admin-token", lambda: secrets.token_urlsafe(32))
+        token = (given or "").strip()
+        if token:
+            write(self.path / "admin-token", token + "\n")
+        else:
+            token = self._kept("admin-token", lambda: secrets.token_urlsafe(32))
+        if not token:
+            raise SettingsError(f"{self.path / 'admin-token'} is empty; remove it, or set PIXELD_ADMIN_TOKEN")
+        return token
 
     def keyring(self, given: str | None) -> Keyring:
         """The signing keys: those given (`id:hex,id:hex`, the first signs), else this directory's own."""
@@ -86,6 +88,23 @@ class DataDir:
     def close(self) -> None:
         """Let another process have it."""
         self._lock.close()
+
+    def _name(self) -> str:
+        """The node's name, made at the first start and bound to this very directory (its inode).
+
+        A copy of the directory, made to start a second server, gets a name of its own: two writers under one name would each
+        take the other's chunk ids for repeats of theirs. So does a restored backup; its old queue is flushed all the same.
+        """
+        path, inode = self.path / "node", self.path.stat().st_ino
+        if path.exists():
+            found = _NODE.fullmatch(path.read_text().strip())
+            if found is None:
+                raise SettingsError(f"{path} does not hold a node's name; restore it from a backup")
+            if int(found[2]) == inode:
+                return found[1]
+        name = secrets.token_hex(6)
+        write(path, f"{name} {inode}\n")
+        return name
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         path = self.path / name
@@ -127,4 +146,9 @@ def write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 

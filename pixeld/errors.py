@@ -92,9 +92,16 @@ class WarehouseAway(Unavailable):
 
 
 class WarehouseRefused(PixeldError):
-    """ClickHouse answered and refused the statement or the rows; sending the same again will fail again."""
+    """ClickHouse answered and refused the statement or the rows; sending the same again will fail again.
+
+    `number` is ClickHouse's own code, None when pixeld itself refused.
+    """
 
     code = "warehouse_refused"
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class LeaseLost(PixeldError):

@@ -22,7 +22,6 @@ from pixeld.web.keys import Health
 _FLUSH_S = 15.0
 _LATE_MS = 60_000  # at an interval of 1 s, a minute unflushed means that nobody flushes
 _TAIL_S = 0.2
-_READ_ONLY = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS")
 
 
 class ServerOperations:
@@ -46,15 +45,18 @@ class ServerOperations:
         self._spill_bytes, self._shipper, self._flusher, self._warehouse = spill_bytes, shipper, flusher, warehouse
         self._registry, self._clock = registry, clock
         self.stopping = False
+        self.ready = False  #: as of the last look
+        self.chunks = self.dead_letters = 0  #: as of the last look
 
     async def health(self) -> dict[str, Health]:
         """Every dependency's state."""
         found = {"server": Health(not self.stopping, {"pid": os.getpid(), "stopping": self.stopping})}
         try:
             fit = await fitness(self._redis)
-            chunks, dead = await self._queue.backlog()
+            self.chunks, self.dead_letters = await self._queue.backlog()
             durability = {"durable": fit.durable, "durability": fit.text}
-            found["redis"] = Health(True, {"server": fit.server, **durability, "chunks": chunks, "dead_letters": dead})
+            backlog = {"chunks": self.chunks, "dead_letters": self.dead_letters}
+            found["redis"] = Health(True, {"server": fit.server, **durability, **backlog})
         except QueueAway as error:
             found["redis"] = Health(False, {"reason": str(error)})
         snapshot = self._registry.snapshot
@@ -67,6 +69,7 @@ class ServerOperations:
         found["backlog"] = Health(
             age_ms < _LATE_MS, {"buffer_bytes": self._buffer.bytes, "oldest_unflushed_seconds": round(age_ms / 1000, 3)}
         )
+        self.ready = all(health.ok for health in found.values())
         return found
 
     def _engine(self) -> dict[str, Any]:
@@ -98,16 +101,13 @@ class ServerOperations:
 
     async def sql(self, statement: str) -> list[dict[str, Any]]:
         """The rows of one reading statement. BadInput for any other, or when ClickHouse refuses it."""
-        words = statement.split(None, 1)
-        if not words or words[0].upper() not in _READ_ONLY:
-            raise BadInput(f"only reading statements are run: {', '.join(_READ_ONLY)}", "sql")
         try:
-            return await self._warehouse.query(statement, {})
+            return await self._warehouse.read_only(statement)
         except WarehouseRefused as error:
             raise BadInput(str(error), "sql") from None
 
-    async def tail(self) -> AsyncIterator[dict[str, Any]]:
-        """Every event from now on, as it reaches the queue."""
+    async def tail(self) -> AsyncIterator[dict[str, Any] | None]:
+        """Every event from now on, as it reaches the queue; None now and then while none does."""
         after = await self._queue.last_id()
         while True:
             page = await self._queue.read(after, count=64)
@@ -116,4 +116,5 @@ class ServerOperations:
                 for kind, values in decode(data):
                     yield {"kind": kind.name, **dict(zip(kind.columns, values, strict=True))}
             if not page:
+                yield None
                 await asyncio.sleep(_TAIL_S)

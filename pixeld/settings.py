@@ -63,7 +63,7 @@ class Settings:
     redis_timeout_s: float = setting(2.0, "How long Redis may take to store a chunk before it goes to the spill.")
     flush_interval_s: float = setting(1.0, "How often queued events are flushed into ClickHouse.")
     flush_max_events: int = setting(100_000, "Most events in one batch.")
-    flush_keep_s: float = setting(10.0, "How long flushed chunks are kept in Redis, in case ClickHouse loses power.")
+    flush_keep_s: float = setting(10.0, "How long flushed chunks stay in Redis, where an operator can still read them.")
     lease_s: float = setting(10.0, "How long a flusher may be silent before another one takes its stream.")
     shutdown_s: float = setting(18.0, "Longest time from SIGTERM to the end.")
     log_level: str = setting("info", "debug, info, warning or error.")

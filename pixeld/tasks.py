@@ -18,11 +18,12 @@ class Tasks:
     def __init__(self, stack: AsyncExitStack, failed: asyncio.Future[None]) -> None:
         self._stack, self._failed = stack, failed
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work`, which goes on for ever, until the stack is unwound to here."""
+    def start(self, name: str, work: Coroutine[Any, Any, None], *, between: asyncio.Lock | None = None) -> None:
+        """Run `work`, which goes on for ever, until the stack is unwound to here; it isn't cancelled while it holds `between`.
+        """
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
-        self._stack.push_async_callback(cancel, task)
+        self._stack.push_async_callback(_stop, task, between or asyncio.Lock())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed.done():
@@ -30,6 +31,11 @@ class Tasks:
         error = task.exception() or RuntimeError(f"{task.get_name()} has ended")
         log.critical("a part has failed; the server stops", extra={"part": task.get_name()}, exc_info=error)
         self._failed.set_exception(error)
+
+
+async def _stop(task: asyncio.Task[Any], between: asyncio.Lock) -> None:
+    async with between:
+        await cancel(task)
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:

@@ -36,9 +36,10 @@ def link(server: Server, client: str, partner: str, public_url: str | None, as_j
     base, notes = tracker_url(server, public_url)
     if status != "approved":
         notes.append(f"its clicks won't count until the membership is approved: pixeld member approve {client} {partner}")
-    if query["u"] and urlsplit(query["u"]).netloc.lower() not in found["allowed_hosts"]:
+    hosts = [urlsplit(found["landing_url"]).netloc.lower(), *found["allowed_hosts"]]
+    if query["u"] and urlsplit(query["u"]).netloc.lower() not in hosts:
         notes.append(
-            f"--u does not lead to one of the client's hosts ({', '.join(found['allowed_hosts'])}), so that visitors would "
+            f"--u does not lead to one of the client's hosts ({', '.join(hosts)}), so that visitors would "
             f"reach the landing page instead; allow its host with `pixeld client set {client} --allowed-host HOST`"
         )
     given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)

@@ -42,6 +42,12 @@ class _Record:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}  # type: ignore[call-overload]
 
     @classmethod
+    def from_store(cls, values: dict[str, Any]) -> Self:
+        """A record that was stored, by this version or by a newer one, whose further fields are left alone."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls.from_json({name: value for name, value in values.items() if name in known})
+
+    @classmethod
     def from_json(cls, body: object) -> Self:
         """A new record. BadInput names the field that breaks a rule."""
         values = _values(cls, body)
@@ -60,7 +66,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class Client(_Record):
-    """A shop whose pages carry the pixel. `allowed_hosts` always holds the landing page's own host."""
+    """A shop whose pages carry the pixel. Deep links may lead to `allowed_hosts` and to the landing page's own host."""
 
     id: str
     name: str
@@ -71,6 +77,11 @@ class Client(_Record):
     timezone: str = "UTC"
     click_param: str = "pxid"
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Where a deep link may lead: names in lower case, with their port if they have one."""
+        return frozenset((landing.host_of(self.landing_url) or "", *self.allowed_hosts))
+
     def __post_init__(self) -> None:
         _check_id(self.id)
         _check_name(self.name)
@@ -78,7 +89,7 @@ class Client(_Record):
         if host is None:
             raise BadInput("landing_url must be a plain http(s) URL, such as https://shop.example/", "landing_url")
         hosts = []
-        for name in (host, *self.allowed_hosts):
+        for name in self.allowed_hosts:
             if not isinstance(name, str) or landing.host_of(f"https://{name}") != name.lower():
                 raise BadInput(
                     f"allowed_hosts holds {name!r}, which is not a host name such as shop.example", "allowed_hosts"

@@ -33,12 +33,13 @@ class Buffer:
         self._filled = asyncio.Event()
         self._appended = self._settled = 0  # events, ever
         self._watching: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._closed = False
         self.bytes = 0  #: taken and not settled yet
 
     def append(self, line: bytes, waiter: Waiter) -> bool:
         """Take an event; False, and nothing taken, when it would not fit."""
         size = self.bytes + len(line)
-        if size > self._max_bytes:
+        if size > self._max_bytes or self._closed:
             return False
         self.bytes = size
         lines = self._lines
@@ -77,6 +78,14 @@ class Buffer:
         self._settled += len(chunk.waiters)
         while self._watching and self._watching[0][0] <= self._settled:
             self._watching.popleft()[1].set_result(None)
+
+    def close(self) -> None:
+        """Nobody takes chunks any more: no event is accepted, and those that wait are settled as not stored."""
+        self._closed = True
+        left = Chunk(b"".join(self._lines), self._waiters)
+        self._lines, self._waiters = [], []
+        self._filled.clear()
+        self.settle(left, False)
 
     async def drained(self) -> None:
         """Return when every event appended before this call has been settled, however many more come."""

@@ -100,6 +100,7 @@ class Flusher:
         self._wake = asyncio.Event()
         self._advanced = asyncio.Condition()
         self._kept: deque[tuple[int, ChunkId]] = deque()  # (when flushed, up to where): trimmed after keep_s
+        self.stepping = asyncio.Lock()  #: held during a step of `run`: whoever holds it may stop the task between two
         self._fence: int | None = None
         self._renewed_ms = 0
         self.done = _START  #: the newest chunk that is in the warehouse
@@ -113,8 +114,10 @@ class Flusher:
         attempt = 0
         while True:
             try:
-                while await self.step():
-                    pass
+                more = True
+                while more:
+                    async with self.stepping:
+                        more = await self.step()
                 attempt = 0
                 if self._fence is not None:
                     self.problem = None

@@ -31,6 +31,8 @@ class Shipper:
         self._spilled = asyncio.Event()
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
+        self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
+        self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
         self._mark()
 
@@ -40,9 +42,11 @@ class Shipper:
             chunk = await self._buffer.take()
             chunk_id, self._next_id = self._next_id, ChunkId(self._next_id.epoch, self._next_id.seq + 1)
             try:
-                stored = await self._store(chunk_id, chunk)
+                async with self._last_mile:
+                    stored = await self._store(chunk_id, chunk)
             except BaseException:
                 self._buffer.settle(chunk, False)  # no reply is left waiting by a stop or a bug
+                self._buffer.close()
                 raise
             if stored:
                 self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
@@ -54,11 +58,16 @@ class Shipper:
         while True:
             await self._spilled.wait()
             try:
-                await self._replay_oldest()
-                attempt = 0
+                if self._redis_is_back and self._spill.segments == 1:
+                    async with self._last_mile:  # some milliseconds; else steady load would keep the spill alive for ever
+                        await self._replay_oldest()
+                else:
+                    await self._replay_oldest()
+                attempt, self._redis_is_back = 0, True
             except (QueueAway, SpillFailed) as error:
                 if attempt == 0:
                     log.warning("events wait in the spill", extra={"reason": str(error), "spill_bytes": self._spill.bytes})
+                self._redis_is_back = False
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 

@@ -80,6 +80,11 @@ class Spill:
         """Nothing waits here."""
         return not self._sizes
 
+    @property
+    def segments(self) -> int:
+        """How many segments wait, the active one included."""
+        return len(self._sizes)
+
     def open(self) -> None:
         """Find what an earlier process left; cut a torn tail. SpillFailed when the directory can't be used."""
         try:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import QUERY_SECONDS, Features, Link, Params, escaped, failure
+from pixeld.storage.warehouse import QUERY_SECONDS, READ_ONLY, Features, Link, Params, escaped, failure
 
 # A report must neither take the cores that answer hits nor the memory they need; it spills to disk before that.
 _REPORT_LIMITS = {
@@ -113,6 +113,9 @@ class EmbeddedLink:
             self._limited = True
         texts = {name: escaped(value) if isinstance(value, str) else str(value) for name, value in params.items()}
         return [orjson.loads(line) for line in self._run(sql, "JSONEachRow", texts).splitlines()]
+
+    def restrict(self) -> None:
+        self._run("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in READ_ONLY.items()))
 
     def command(self, sql: str) -> None:
         self._run(sql)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from clickhouse_driver import Client, errors
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, Features, Link, Params, escaped, failure
+from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, READ_ONLY, Features, Link, Params, escaped, failure
 
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
@@ -128,6 +128,7 @@ class ServerLink:
 
     def __init__(self, address: Address, host: str, port: int) -> None:
         self._where = f"{host}:{port}"
+        self._restriction: dict[str, str | int] = {}
         self._client = _client(address, host, port, address.database)
         try:
             self._open(address, host, port)
@@ -156,7 +157,7 @@ class ServerLink:
             self._client.execute(sql, values, columnar=True, settings=settings)
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
-        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS}
+        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS, **self._restriction}
         if self.features.server_parameters:
             settings["server_side_params"] = True
         else:
@@ -165,6 +166,9 @@ class ServerLink:
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
+
+    def restrict(self) -> None:
+        self._restriction = READ_ONLY
 
     def command(self, sql: str) -> None:
         with _translated(self._where):

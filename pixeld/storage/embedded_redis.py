@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +22,8 @@ from pixeld.storage.redis import connect
 
 log = logging.getLogger(__name__)
 _SOCKET_PATH_MAX = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
-_START_S = 20.0  # a big append-only file takes a while to load; 1 GB in some 5 s
+_START_S = 120.0  # a big append-only file takes a while to load; 1 GB in some 5 s
+_STOP_S = 10.0
 _STEP_S = 0.02
 _KEEP_S = 0.5
 
@@ -35,20 +37,46 @@ class EmbeddedRedis:
         if len(str(path)) > _SOCKET_PATH_MAX:
             path = Path(tempfile.gettempdir()) / f"pixeld-{sha256(str(path).encode()).hexdigest()[:16]}.sock"
         self._socket = path
+        self._log, self._pid_file = directory.resolve() / "redis.log", directory.resolve() / "redis.pid"
         self.url = f"unix://{path}"
         self._child: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Start it, or go on with the one that an earlier pixeld left. Unavailable says why it can't be."""
-        if await self._answers():
-            return
         self._directory.mkdir(parents=True, exist_ok=True)
-        log = self._directory / "redis.log"
+        spawned = False
+        for _ in range(int(_START_S / _STEP_S)):
+            if await self._answers():
+                return
+            if not self.alive() and not spawned:
+                self._spawn()
+                spawned = True
+            elif not self.alive():
+                tail = self._log.read_text(errors="replace").splitlines()[-3:] if self._log.exists() else []
+                raise Unavailable(f"the embedded Valkey has ended; its log {self._log} ends: {' | '.join(tail)}")
+            await asyncio.sleep(_STEP_S)
+        # It is left alone: it may be reading a huge file, and a second one over the same file would ruin it.
+        raise Unavailable(f"the embedded Valkey has not answered within {_START_S:.0f} s; see {self._log}, and try again")
+
+    def alive(self) -> bool:
+        """Whether its process runs: our child, or the one that an earlier pixeld left."""
+        if self._child is not None:
+            return self._child.poll() is None
+        try:
+            pid = int(self._pid_file.read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return False
+        command = Path(f"/proc/{pid}/cmdline")  # a number is given again to other programs; without /proc it is believed
+        return not command.parent.parent.joinpath("self").exists() or str(self._socket).encode() in command.read_bytes()
+
+    def _spawn(self) -> None:
         self._socket.unlink(missing_ok=True)
-        self._child = subprocess.Popen(  # noqa: ASYNC220 - a fork at start; its own session: Ctrl-C is for pixeld, which stops it when it is done
+        self._child = subprocess.Popen(  # its own session: Ctrl-C is for pixeld, which stops it when it is done
             [
                 *(str(binary()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
-                *("--dir", str(self._directory.resolve()), "--logfile", str(log.resolve()), "--daemonize", "no"),
+                *("--dir", str(self._directory.resolve()), "--logfile", str(self._log), "--daemonize", "no"),
+                *("--pidfile", str(self._pid_file)),
                 *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
             ],
             stdin=subprocess.DEVNULL,
@@ -56,27 +84,17 @@ class EmbeddedRedis:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for _ in range(int(_START_S / _STEP_S)):
-            if await self._answers():
-                return
-            if self._child.poll() is not None:
-                tail = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
-                raise Unavailable(
-                    f"the embedded Valkey ended with status {self._child.returncode}; its log {log} ends: {' | '.join(tail)}"
-                )
-            await asyncio.sleep(_STEP_S)
-        await self.stop()
-        raise Unavailable(f"the embedded Valkey did not answer within {_START_S:.0f} s; see {log}")
 
     async def keep(self) -> None:
         """Start it again whenever it has ended by itself, for ever. Chunks go to the spill meanwhile."""
         while True:
             await asyncio.sleep(_KEEP_S)
-            if self._child is not None and self._child.poll() is not None:
-                log.error("the embedded Valkey has ended; starting it again", extra={"status": self._child.returncode})
+            if not self.alive():
+                log.error("the embedded Valkey has ended; starting it again")
+                self._child = None
                 try:
                     await self.start()
-                except Unavailable as error:
+                except (Unavailable, OSError) as error:
                     log.error("the embedded Valkey does not start", extra={"reason": str(error)})
 
     async def stop(self) -> None:
@@ -90,10 +108,14 @@ class EmbeddedRedis:
             await client.aclose()
         if self._child is not None:
             try:
-                await asyncio.to_thread(self._child.wait, 10)
+                await asyncio.to_thread(self._child.wait, _STOP_S)
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 await asyncio.to_thread(self._child.wait)
+        for _ in range(int(_STOP_S / _STEP_S)):
+            if not self.alive():
+                return
+            await asyncio.sleep(_STEP_S)
 
     async def _answers(self) -> bool:
         if not self._socket.exists():

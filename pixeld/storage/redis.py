@@ -54,7 +54,7 @@ async def fitness(redis: RedisClient) -> Fitness:
         info = await redis.info("server")
         server = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
         try:
-            config = await redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
+            config = await redis.config_get("appendonly", "appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite")
         except RedisError:  # managed Redis may refuse CONFIG
             aof = (await redis.info("persistence")).get("aof_enabled")
             text = f"CONFIG is refused, so that fsync cannot be checked (append-only file {'on' if aof else 'OFF'})"
@@ -64,6 +64,8 @@ async def fitness(redis: RedisClient) -> Fitness:
         wrong.append("appendonly is off: a crash loses everything since the last snapshot; set `appendonly yes`")
     elif config.get("appendfsync") != "always":
         wrong.append(f"appendfsync is {config.get('appendfsync')}: a crash may lose a second; set `appendfsync always`")
+    if config.get("no-appendfsync-on-rewrite") == "yes":
+        wrong.append("no-appendfsync-on-rewrite is on: nothing is fsynced while the file is rewritten; set it to `no`")
     if config.get("maxmemory-policy") != "noeviction":
         wrong.append(f"maxmemory-policy is {config.get('maxmemory-policy')}: a full Redis deletes events; set `noeviction`")
     return Fitness(not wrong, server, "; ".join(wrong) or "every chunk is fsynced before its answer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -14,28 +15,28 @@ from pixeld.storage.redis import RedisClient, failures
 
 _DATA = b"e"  # the only field of a stream entry
 
+# allow-oom: a full Redis is emptied by flushing, which must therefore still be able to write its few bytes (Redis 7, Valkey).
 # A lease is granted when nobody holds one, or to its own holder again: a node that restarts after a crash needn't wait for
 # its earlier self, which the data directory's lock has shown to be gone.
-_ACQUIRE = """
+_ACQUIRE = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, string.find(held, ' ') + 1) ~= ARGV[1] then return false end
 local fence = redis.call('INCR', KEYS[2])
 redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
 return fence
 """
-_RENEW = """
-local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, string.len(ARGV[1]) + 1) ~= ARGV[1] .. ' ' then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+# The counter decides, not the lease: one that ran out while its holder was busy, and that nobody has taken, is still its own.
+_RENEW = """#!lua flags=allow-oom
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[3], 'PX', ARGV[2])
 return 1
 """
-_RELEASE = """
+_RELEASE = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, 1, string.len(ARGV[1]) + 1) == ARGV[1] .. ' ' then redis.call('DEL', KEYS[1]) end
 return 1
 """
-# The counter, not the lease: a lease may have run out without anybody having taken a newer one, and then its holder may go on.
-_WRITE_MANIFEST = """
+_WRITE_MANIFEST = """#!lua flags=allow-oom
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'first', ARGV[2], 'last', ARGV[3], 'rows', ARGV[4], 'digest', ARGV[5], 'state', ARGV[6],
   'fence', ARGV[1])
@@ -51,8 +52,7 @@ class RedisQueue:
         self._redis = redis
         self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
         self._manifest, self._dead = keys.manifest(node), keys.dead(node)
-        self._acquire, self._renew = redis.register_script(_ACQUIRE), redis.register_script(_RENEW)
-        self._release, self._write_manifest = redis.register_script(_RELEASE), redis.register_script(_WRITE_MANIFEST)
+        self._owner = ""
 
     async def announce(self) -> None:
         """Make the queue known to every flusher."""
@@ -84,21 +84,19 @@ class RedisQueue:
 
     async def acquire(self, owner: str, ttl_ms: int) -> int | None:
         """Take the lease; its fencing token, or None while another owner holds it."""
-        with failures("taking the lease"):
-            granted: int | None = await self._acquire(keys=[self._lease, self._fence], args=[owner, ttl_ms])
+        self._owner = owner
+        granted: int | None = await self._script("taking the lease", _ACQUIRE, [self._lease, self._fence], [owner, ttl_ms])
         return granted
 
     async def renew(self, fence: int, ttl_ms: int) -> None:
         """Hold the lease longer."""
-        with failures("renewing the lease"):
-            held = await self._renew(keys=[self._lease], args=[fence, ttl_ms])
-        if not held:
-            raise LeaseLost(f"the lease {fence} of queue {self.node} has run out or is somebody else's")
+        args = [fence, ttl_ms, self._owner]
+        if not await self._script("renewing the lease", _RENEW, [self._lease, self._fence], args):
+            raise LeaseLost(f"queue {self.node} has a newer lease than {fence}; this flusher stops")
 
     async def release(self, fence: int) -> None:
         """Give the lease back, if it is still ours."""
-        with failures("releasing the lease"):
-            await self._release(keys=[self._lease], args=[fence])
+        await self._script("releasing the lease", _RELEASE, [self._lease], [fence])
 
     async def manifest(self) -> Manifest | None:
         """The newest manifest, or None before the first batch."""
@@ -113,12 +111,19 @@ class RedisQueue:
     async def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest, unless a newer lease exists."""
         m = manifest
-        with failures("writing the manifest"):
-            written = await self._write_manifest(
-                keys=[self._manifest, self._fence], args=[m.fence, str(m.first), str(m.last), m.rows, m.digest, m.state]
-            )
-        if not written:
+        args = [m.fence, str(m.first), str(m.last), m.rows, m.digest, m.state]
+        if not await self._script("writing the manifest", _WRITE_MANIFEST, [self._manifest, self._fence], args):
             raise LeaseLost(f"queue {self.node} has a newer lease than {m.fence}; this flusher stops")
+
+    async def _script(self, doing: str, text: str, keys: list[str], args: list[Any]) -> Any:
+        with failures(doing):
+            try:
+                return await self._redis.register_script(text)(keys=keys, args=args)
+            except ResponseError as error:
+                if "compiling" not in str(error):
+                    raise
+                plain = text.partition("\n")[2]  # Redis before 7 knows no flags
+                return await self._redis.register_script(plain)(keys=keys, args=args)
 
     async def bury(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
         """Put (event id, reason, bytes) on the dead-letter stream, all or none."""

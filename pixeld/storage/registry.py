@@ -15,7 +15,7 @@ import orjson
 from redis.exceptions import WatchError
 
 from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
-from pixeld.errors import AlreadyExists, NotFound, QueueAway, Unavailable
+from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway, Unavailable
 from pixeld.storage import keys
 from pixeld.storage.redis import RedisClient, failures
 
@@ -43,8 +43,8 @@ class _Store:
                 version, clients, partners, members = await pipe.execute()
         return Snapshot(
             int(version or 0),
-            {k.decode(): Client.from_json(orjson.loads(v)) for k, v in clients.items()},
-            {k.decode(): Partner.from_json(orjson.loads(v)) for k, v in partners.items()},
+            {k.decode(): Client.from_store(orjson.loads(v)) for k, v in clients.items()},
+            {k.decode(): Partner.from_store(orjson.loads(v)) for k, v in partners.items()},
             {_pair(k.decode()): Status(v.decode()) for k, v in members.items()},
         )
 
@@ -122,7 +122,10 @@ class Registry:
         self._reading = asyncio.Lock()  # pictures are shown and kept in the order in which they were true
         self.snapshot: Snapshot | None = None
         if kept is not None:
-            self._show(_from_picture(kept))
+            try:
+                self._show(_from_picture(kept))
+            except (ValueError, KeyError, TypeError, BadInput) as error:
+                log.error("the registry's copy cannot be read and is left aside", extra={"reason": type(error).__name__})
 
     async def follow(self) -> None:
         """Keep the picture up to date, for ever."""
@@ -131,9 +134,9 @@ class Registry:
             try:
                 await self.refresh()
                 away = False
-            except QueueAway as error:
+            except (QueueAway, BadInput, ValueError) as error:
                 if not away:
-                    log.warning("the registry cannot be read; the last picture serves", extra={"reason": str(error)})
+                    log.error("the registry cannot be read; the last picture serves", extra={"reason": str(error)})
                 away = True
             await asyncio.sleep(_FOLLOW_S)
 
@@ -142,9 +145,12 @@ class Registry:
         async with self._reading:
             if self._live and self.snapshot is not None and self.snapshot.version == await self._store.version():
                 return
-            snapshot = await self._store.read()
+            before, snapshot = self.snapshot, await self._store.read()
             self._live = True
             self._show(snapshot)
+            if before is not None and snapshot.version < before.version:
+                log.critical("Redis holds an older registry than before, or none; the copy on disk stays as it was")
+                return
             try:
                 await asyncio.to_thread(self._keep, _picture(snapshot))
             except OSError as error:
@@ -153,19 +159,19 @@ class Registry:
 
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""
-        return Client.from_json(await self._add(keys.CLIENTS, Client.from_json(body), who))
+        return Client.from_store(await self._add(keys.CLIENTS, Client.from_json(body), who))
 
     async def change_client(self, client: str, body: object, who: str) -> Client:
         """Change some of a client's fields."""
-        return Client.from_json(await self._change(keys.CLIENTS, Client, client, body, who))
+        return Client.from_store(await self._change(keys.CLIENTS, Client, client, body, who))
 
     async def add_partner(self, body: object, who: str) -> Partner:
         """Register a partner."""
-        return Partner.from_json(await self._add(keys.PARTNERS, Partner.from_json(body), who))
+        return Partner.from_store(await self._add(keys.PARTNERS, Partner.from_json(body), who))
 
     async def change_partner(self, partner: str, body: object, who: str) -> Partner:
         """Change some of a partner's fields."""
-        return Partner.from_json(await self._change(keys.PARTNERS, Partner, partner, body, who))
+        return Partner.from_store(await self._change(keys.PARTNERS, Partner, partner, body, who))
 
     async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
         """Set the status of the membership of `partner` with `client`; both must exist."""
@@ -197,7 +203,7 @@ class Registry:
         def decide(before: Any) -> Any:
             if before is None:
                 raise NotFound(f"there is no {kind.__name__.lower()} {record_id!r}")
-            return kind.from_json(before).changed(body).to_json()
+            return before | kind.from_store(before).changed(body).to_json()
 
         changed = await self._store.change(key, record_id, decide, who=who)
         await self.refresh()
@@ -223,8 +229,8 @@ def _from_picture(data: bytes) -> Snapshot:
     found = orjson.loads(data)
     return Snapshot(
         found["version"],
-        {c["id"]: Client.from_json(c) for c in found["clients"]},
-        {p["id"]: Partner.from_json(p) for p in found["partners"]},
+        {c["id"]: Client.from_store(c) for c in found["clients"]},
+        {p["id"]: Partner.from_store(p) for p in found["partners"]},
         {(client, partner): Status(status) for client, partner, status in found["members"]},
     )
 

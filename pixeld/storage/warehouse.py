@@ -28,6 +28,14 @@ NETWORK_SECONDS = 60
 _ONE_BLOCK = {"max_insert_block_size": 2**32, "min_insert_block_size_rows": 2**32, "min_insert_block_size_bytes": 0}
 
 
+# A hand-written query that forgot its LIMIT must not take the memory of the process that answers.
+READ_ONLY_ROWS = 100_000
+READ_ONLY: dict[str, str | int] = {"readonly": 2, "max_result_rows": READ_ONLY_ROWS, "result_overflow_mode": "throw"}
+_FILES = re.compile(
+    r"\binto\s+outfile\b|\b(file|fileCluster|url|urlCluster|s3|hdfs|executable|python|input)\s*\(", re.IGNORECASE
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What a server of this version can do. The only place that compares versions.
@@ -109,7 +117,12 @@ def failure(code: int, message: str, where: str) -> WarehouseAway | WarehouseRef
     reason = message.strip().split("Stack trace", 1)[0].split("\n", 1)[0].removeprefix("DB::Exception: ").strip()[:500]
     if code in _TRY_LATER:
         return WarehouseAway(f"ClickHouse ({where}) cannot do it now: {reason} (code {code})")
-    return WarehouseRefused(f"ClickHouse ({where}) refused: {reason} (code {code})")
+    return WarehouseRefused(f"ClickHouse ({where}) refused: {reason} (code {code})", code)
+
+
+# Codes that blame the rows of an insert: text that can't be parsed or converted, values out of range, broken constraints. Only
+# these send rows to the dead letters; whatever else an insert meets, known today or not, is tried again.
+_ROWS_TO_BLAME = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 441, 469, 611, 675, 676})
 
 
 # Every integer column there is, with its bounds; all other columns are text. `at` is a DateTime (32 bits of seconds) that
@@ -165,6 +178,9 @@ class Link(Protocol):
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run one SELECT."""
 
+    def restrict(self) -> None:
+        """From now on only read, and give at most READ_ONLY_ROWS rows: for what an operator types."""
+
     def command(self, sql: str) -> None:
         """Run one statement that has no result."""
 
@@ -216,10 +232,16 @@ class Warehouse:
         self._features: Features | None = None
         self._insert = _Role("insert", self._link)
         self._query = _Role("query", self._link)
+        self._reader = _Role("reader", self._restricted)
 
     def _link(self) -> Link:
         link = self._connect()
         self._features = link.features  # of the newest connection: a server may have been upgraded meanwhile
+        return link
+
+    def _restricted(self) -> Link:
+        link = self._link()
+        link.restrict()
         return link
 
     async def connect(self) -> None:
@@ -232,7 +254,7 @@ class Warehouse:
 
     async def close(self) -> None:
         """Wait for what is under way (bounded by the engines' timeouts), then disconnect."""
-        await asyncio.gather(self._insert.close(), self._query.close())
+        await asyncio.gather(self._insert.close(), self._query.close(), self._reader.close())
 
     @property
     def features(self) -> Features:
@@ -248,12 +270,32 @@ class Warehouse:
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
         """As in `domain.ports.Warehouse`. All rows must be of one month: a part never spans two partitions."""
-        if rows:
+        if not rows:
+            return
+        try:
             await self._insert.run(lambda link: link.insert(table, columns, transposed(columns, rows), token))
+        except WarehouseRefused as error:
+            if error.number is not None and error.number not in _ROWS_TO_BLAME:
+                raise WarehouseAway(f"{error}; the rows are not to blame, so that it is tried again") from error
+            raise
 
     async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """As in `domain.ports.Warehouse`. Values are what JSON has: numbers, texts, null, lists; a time is text."""
         return await self._query.run(lambda link: link.query(sql, params))
+
+    async def read_only(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a statement that somebody wrote by hand. WarehouseRefused if it does more than read the tables.
+
+        The engine refuses changes (readonly = 2); reading and writing files, in the server's own name, is refused here.
+        """
+        if match := _FILES.search(sql):
+            raise WarehouseRefused(f"{match[0].strip(' (')!r} reaches past the tables and is not run here")
+        try:
+            return await self._reader.run(lambda link: link.query(sql, {}))
+        except WarehouseAway as error:
+            if "(code 164)" in str(error):  # READONLY
+                raise WarehouseRefused("only statements that read are run here") from error
+            raise
 
     async def command(self, sql: str) -> None:
         """Run one statement that has no result (CREATE, DROP, TRUNCATE)."""

@@ -47,7 +47,7 @@ class _Shop:
     def __init__(self, client: Client, approved: frozenset[str], replies: Replies, cookie_name: str) -> None:
         self.client, self.approved = client, approved
         self.window_s = client.window_days * _DAY_S
-        self.hosts = frozenset(client.allowed_hosts)
+        self.hosts = client.hosts
         self.landing = client.landing_url.encode()
         self.redirect = replies.redirect_parts(client.id, cookie_name, self.window_s)
         self.redirect_bare = replies.without_cookie(self.redirect)

@@ -59,7 +59,8 @@ async def _authorize(request: web.Request, handler: _Handler) -> web.StreamRespo
     if request.path.startswith("/api/"):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         expected = request.app[keys.ADMIN_TOKEN]
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
+        given = token.strip().encode(errors="surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected.encode()):
             raise Unauthorized(
                 "this needs `Authorization: Bearer <admin token>`; the token is in the file admin-token of the data directory"
             )
@@ -82,6 +83,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def read_metrics(request: web.Request) -> web.Response:
     """Prometheus' text format."""
+    await request.app[keys.OPERATIONS].health()  # gauges of Redis are as of the last look
     text = request.app[keys.METRICS].render()
     return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
@@ -186,7 +188,10 @@ async def tail(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
     await response.prepare(request)
     async for event in request.app[keys.OPERATIONS].tail():
-        await response.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+        if request.transport is None or request.transport.is_closing():
+            break
+        if event is not None:
+            await response.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
     return response
 
 

@@ -146,9 +146,9 @@ class HotRequestHandler(web.RequestHandler):
 
     def hold_reading(self) -> None:
         """Read nothing until `proceed`."""
+        assert self.transport is not None
         self.reading_held = True
-        if self.transport is not None:
-            self.transport.pause_reading()
+        self.transport.pause_reading()
 
     def proceed(self) -> None:
         """Let go what was parked behind replies that have left; then close, if that was asked for meanwhile."""
@@ -166,7 +166,7 @@ class HotRequestHandler(web.RequestHandler):
 
     def close(self) -> None:
         """As the base class, but replies that wait leave first; nothing more is read meanwhile."""
-        if not self.waiting and not self.reading_held:
+        if self.transport is None or not (self.waiting or self.reading_held):
             super().close()
         elif self.leaving is None:
             self.leaving = self._loop.create_future()
@@ -188,7 +188,6 @@ class HotRequestHandler(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """As the base class. Events that were taken are stored and counted all the same."""
-        self.waiting.clear()
         if self.leaving is not None:
             self.leaving.set_result(None)
         super().connection_lost(exc)

@@ -34,8 +34,8 @@ class Operations(Protocol):
     async def sql(self, statement: str) -> list[dict[str, Any]]:
         """The rows of one reading statement. BadInput for any other."""
 
-    def tail(self) -> AsyncIterator[dict[str, Any]]:
-        """Every event from now on, with its kind."""
+    def tail(self) -> AsyncIterator[dict[str, Any] | None]:
+        """Every event from now on, with its kind; None now and then, so that a peer who has left is noticed."""
 
     def today(self) -> date:
         """The date in UTC."""

@@ -917,3 +917,25 @@ def test_every_read_of_a_table_in_a_report_has_the_scope(file):
 def test_dimensions_are_expressions_of_our_own():
     assert set(reports._EXPRESSIONS) == set(Dimension)
     assert all(re.fullmatch(r"[\w(), {}:]+", expression) for expression in reports._EXPRESSIONS.values())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE clicks",
+        "SELECT 1; DROP TABLE clicks",
+        "INSERT INTO clicks (client) VALUES ('x')",
+        "CREATE TABLE x (a Int8) ENGINE = Memory",
+        "SELECT 1 INTO OUTFILE 'pixeld-test-outfile'",
+        "SELECT * FROM file('/etc/hostname', 'TSV', 'a String')",
+        "SELECT number FROM numbers(100001)",
+        "SELEKT 1",
+    ],
+)
+async def test_what_an_operator_types_can_only_read(warehouse, sql, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WarehouseRefused):
+        await warehouse.read_only(sql)
+    assert not list(tmp_path.iterdir())
+    assert await warehouse.query("SELECT count() AS n FROM clicks", {}) == [{"n": 0}]
+    assert await warehouse.read_only("SELECT 1 AS one") == [{"one": 1}]

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from pixeld import app
 from pixeld.domain.events import ChunkId
 from pixeld.errors import LeaseLost, QueueAway, WarehouseAway
-from pixeld.ingest.flush import plan
+from pixeld.ingest.flush import Flusher, plan
 from pixeld.storage.redis import connect
 from pixeld.storage.redis_queue import RedisQueue
 from tests.flow.conftest import NODE, order
@@ -179,19 +180,53 @@ async def test_reached_wakes_the_flusher_and_returns_when_it_is_there(start):
     assert ingest.warehouse.orders() == ["O-1"]
 
 
-async def test_a_lease_that_ran_out_in_a_long_insert_is_taken_again(start, redis):
+async def test_a_lease_that_ran_out_and_that_nobody_took_is_still_its_holders(start, redis):
     ingest = await start()
     await ingest.send(1)
     await ingest.flusher.step()
-    await redis.delete(f"pixeld:{{{NODE}}}:lease")
+    await redis.delete(f"pixeld:{{{NODE}}}:lease")  # as if an insert had taken longer than the lease
     ingest.clock.forward(5)
     await ingest.send(2)
-    with pytest.raises(LeaseLost):
-        await ingest.flusher.step()
+    assert await ingest.flusher.step()
+    assert ingest.warehouse.orders() == ["O-1", "O-2"]
+    assert await redis.exists(f"pixeld:{{{NODE}}}:lease")
+
+
+async def test_a_flusher_whose_lease_was_taken_goes_on_once_it_has_another(start):
+    ingest = await start()
+    await ingest.send(1)
+    await ingest.flusher.step()
+    await ingest.flusher._queue.release(ingest.flusher._fence)
+    heir = ingest.another_flusher("heir")
+    await heir.step()
+    ingest.clock.forward(5)
+    await ingest.send(2)
     ingest.tasks.append(asyncio.create_task(ingest.flusher.run()))
-    ingest.flusher._fence = None
+    async with asyncio.timeout(5):
+        while ingest.flusher.problem is None or "newer lease" not in ingest.flusher.problem:
+            await asyncio.sleep(0)
+    await heir.release()
+    ingest.flusher._wake.set()
     await asyncio.wait_for(ingest.flusher.reached(await ingest.queue.last_id()), 5)
     assert ingest.warehouse.orders() == ["O-1", "O-2"]
+
+
+async def test_a_full_redis_is_emptied_by_flushing(start, redis):
+    ingest = await start()
+    await ingest.send(*range(20))
+    used = (await redis.info("memory"))["used_memory"]
+    await redis.config_set("maxmemory", max(1 << 20, used // 2))
+    try:
+        assert await ingest.send(99) == [True]  # by way of the spill
+        assert not ingest.spill.empty
+        await ingest.flusher.drain()
+        assert (await ingest.queue.manifest()).state == "done"
+        assert (await ingest.queue.backlog())[0] == 0
+    finally:
+        await redis.config_set("maxmemory", 0)
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await ingest.flusher.drain()
+    assert len(ingest.warehouse.orders()) == 21
 
 
 @pytest.mark.parametrize(
@@ -233,3 +268,35 @@ def test_each_part_is_one_table_and_one_month(clock):
     parts = plan(NODE, [(ChunkId(1, 1), january + order(clock, 2))], 1).parts
     assert [len(part.rows) for part in parts] == [1, 1]
     assert parts[0].token.endswith(":202701") and parts[1].token.endswith(":202702")
+
+
+async def test_the_queue_of_a_node_that_is_gone_is_flushed_and_trimmed(start, redis, clock, monkeypatch):
+    ingest, gone = await start(), RedisQueue(redis, "ffffffffffff")
+    await gone.announce()
+    await gone.push(ChunkId(1, 1), order(clock, "left-behind"))
+
+    def flusher_of(node):
+        return Flusher(
+            RedisQueue(redis, node), ingest.warehouse, ingest.metrics, node=node, owner=NODE, clock=clock,
+            interval_s=1, max_events=1000, keep_s=60, lease_s=10,
+        )  # fmt: skip
+
+    monkeypatch.setattr(app, "_ADOPT_S", 0)
+    ingest.flusher.problem = None
+    ingest.tasks.append(asyncio.create_task(app._adopt(redis, ingest.flusher, flusher_of, NODE)))
+    async with asyncio.timeout(5):
+        while "O-left-behind" not in ingest.warehouse.orders():
+            await asyncio.sleep(0)
+        clock.forward(61)
+        while (await gone.backlog())[0]:
+            await asyncio.sleep(0)
+    assert ingest.warehouse.orders() == ["O-left-behind"]
+
+
+async def test_the_queue_of_a_node_that_lives_is_left_alone(start, redis, clock, monkeypatch):
+    ingest = await start()
+    await ingest.send(1)
+    living = ingest.another_flusher("living")
+    assert await living._own()
+    assert await ingest.another_flusher("other").drain() == 0
+    assert ingest.warehouse.orders() == []

@@ -76,6 +76,26 @@ async def test_what_was_answered_is_there_after_a_kill_and_after_a_stop(tmp_path
         assert counted == [{"n": 2, "ids": 2}]
 
 
+async def test_an_embedded_redis_that_dies_is_started_again_also_one_that_was_adopted(tmp_path):
+    async with pixeld(tmp_path / "data") as server:
+        visitor = server.browser()
+        await visitor.get("/t/shop/c/blog")
+        server.kill()
+        await server.gone()
+        await server.start()  # goes on with the Redis that it finds
+        await server.ready()
+        pid = int((tmp_path / "data" / "redis" / "redis.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        again = server.browser(visitor.cookie)
+        assert (await again.get("/t/shop/o.gif?order=O-1&amount=1"))[0] == 200  # by way of the spill
+        async with asyncio.timeout(20):
+            while not (await server.api("GET", "/readyz"))[1]["redis"]["ok"]:
+                await asyncio.sleep(0.05)
+        assert int((tmp_path / "data" / "redis" / "redis.pid").read_text()) != pid
+        await server.api("POST", "/api/flush")
+        assert [row["partner"] for row in await orders(server)] == ["blog"]
+
+
 async def test_two_servers_on_one_data_directory_the_second_names_the_first(tmp_path):
     async with pixeld(tmp_path / "data") as first:
         command = [sys.executable, "-m", "pixeld", "serve"]

@@ -6,12 +6,13 @@ import pytest
 
 from pixeld.domain.events import ChunkId, decode
 from pixeld.errors import SpillFailed
+from pixeld.tasks import cancel
 from tests.flow.conftest import Reply, order
 
 
 async def stored(ingest):
     """Order ids in the stream, in order."""
-    chunks = await ingest.queue.read(ChunkId(0, 0), count=1000)
+    chunks = await ingest.queue.read(ChunkId(0, 0), count=100_000)
     return [values[2] for _, data in chunks for _, values in decode(data)]
 
 
@@ -49,7 +50,7 @@ async def test_a_failed_push_is_spilled_and_comes_back_once_and_in_order(start, 
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])
-async def test_a_crash_with_a_full_spill_loses_and_doubles_nothing(start, fault):
+async def test_a_crash_with_a_spill_that_waits_loses_and_doubles_nothing(start, fault):
     ingest = await start()
     ingest.tasks.pop().cancel()  # no replay: the process dies before Redis is back
     ingest.queue.faults = [None, fault, "before", "before"]
@@ -128,3 +129,28 @@ async def test_the_same_bytes_go_under_the_same_id(start, monkeypatch):
     await ingest.send(1)
     await asyncio.wait_for(ingest.shipper.shipped(), 5)
     assert len(seen) == 2 and seen[0] == seen[1]
+
+
+async def test_under_steady_load_the_spill_is_left_again(start):
+    ingest = await start()
+    ingest.queue.faults = ["before"]
+    replies = []
+
+    async def load():
+        while True:
+            replies.append(Reply())
+            assert ingest.buffer.append(order(ingest.clock, len(replies)), replies[-1])
+            await asyncio.sleep(0)
+
+    ingest.tasks.insert(0, asyncio.create_task(load()))
+    async with asyncio.timeout(10):
+        while not ingest.metrics.counts["pixeld_spilled_chunks_total"] or not ingest.spill.empty:
+            await asyncio.sleep(0)
+        pushed = len(ingest.queue.pushed)
+        while len(ingest.queue.pushed) < pushed + 20:
+            await asyncio.sleep(0)
+    assert ingest.spill.empty
+    await cancel(ingest.tasks.pop(0))
+    await ingest.shipper.shipped()
+    assert all(reply.stored for reply in replies)
+    assert await stored(ingest) == [f"O-{n + 1}" for n in range(len(replies))]

@@ -97,3 +97,13 @@ async def test_every_waiter_is_settled_exactly_once(stored):
         buffer.append(b"e\n", Reply(log, name))
     buffer.settle(await buffer.take(), stored)
     assert [entry for entry in log if entry[1] == "settled"] == [(name, "settled", stored) for name in range(10)]
+
+
+async def test_closed_it_takes_nothing_and_leaves_nobody_waiting():
+    buffer, log = Buffer(1000), []
+    buffer.append(b"a\n", Reply(log, "a"))
+    buffer.close()
+    assert log == [("a", "settled", False), ("a", "released")]
+    assert not buffer.append(b"b\n", Reply(log, "b"))
+    await buffer.drained()
+    assert buffer.bytes == 0

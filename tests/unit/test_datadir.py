@@ -1,5 +1,6 @@
 """The data directory: one owner at a time, files for one user, an epoch that only grows, keys that never show."""
 
+import shutil
 import stat
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_damaged_kept_keys_are_told_without_the_keys(data):
 def test_a_damaged_node_is_told(data):
     (data.path / "node").write_text("?\n")
     data.close()
-    with pytest.raises(SettingsError, match="node does not hold 12 hexadecimal digits; restore it from a backup"):
+    with pytest.raises(SettingsError, match="does not hold a node's name; restore it from a backup"):
         DataDir(data.path, "the test")
 
 
@@ -162,3 +163,20 @@ def test_the_registry_s_picture_is_kept(data):
     assert data.registry() is None
     data.keep_registry("{\"name\": \"Bücher\"}".encode())
     assert data.registry() == "{\"name\": \"Bücher\"}".encode()
+
+
+def test_a_copied_directory_is_another_node(tmp_path):
+    first = DataDir(tmp_path / "one", "a test")
+    name, token = first.node, first.admin_token(None)
+    first.close()
+    again = DataDir(tmp_path / "one", "a test")
+    assert again.node == name
+    again.close()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    copy = DataDir(tmp_path / "two", "a test")
+    assert copy.node != name
+    assert copy.admin_token(None) == token
+    copy.close()
+    copied_again = DataDir(tmp_path / "two", "a test")
+    assert copied_again.node == copy.node
+    copied_again.close()

@@ -11,7 +11,7 @@ SHOP = {"id": "shop", "name": "A shop", "landing_url": "https://shop.example/x?a
 def test_defaults_are_the_contracts():
     client = Client.from_json(SHOP)
     assert client.to_json() == SHOP | {
-        "allowed_hosts": ["shop.example"],
+        "allowed_hosts": [],
         "currency": "USD",
         "window_days": 30,
         "timezone": "UTC",
@@ -56,6 +56,16 @@ def test_a_broken_rule_names_its_field(field, value):
     assert told.value.field == field
     with pytest.raises(BadInput):
         Client.from_json(SHOP).changed({field: value})
+
+
+def test_the_landing_pages_host_is_allowed_as_long_as_it_is_the_landing_pages():
+    client = Client.from_json(SHOP | {"allowed_hosts": ["M.shop.example"]})
+    assert client.hosts == {"shop.example", "m.shop.example"}
+    assert client.changed({"landing_url": "https://new.example/"}).hosts == {"new.example", "m.shop.example"}
+
+
+def test_a_newer_versions_fields_are_left_alone():
+    assert Client.from_store(SHOP | {"commission": "10%"}) == Client.from_json(SHOP)
 
 
 def test_an_unknown_field_suggests_the_nearest():

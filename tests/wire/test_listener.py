@@ -129,6 +129,7 @@ async def test_nothing_is_said_of_versions_and_nothing_logged_of_peers(start, fa
         assert reply.status == status
         assert b"aiohttp" not in reply.raw and b"Python" not in reply.raw and b"raised" not in reply.raw
     assert caplog.text.count("RuntimeError: raised for the test") == 1
+    assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == ["Error handling a request"]
     assert "127.0.0.1" not in caplog.text
 
 
@@ -150,6 +151,14 @@ def test_bind(host, peer):
         assert bound.family == socket.AF_INET
         bound.listen()
         socket.create_connection((peer, bound.getsockname()[1])).close()
+
+
+def test_of_two_addresses_of_a_name_the_older_kind_is_taken(monkeypatch):
+    """Whoever is told `localhost` may try either; nearly all try 127.0.0.1, many nothing else."""
+    addresses = socket.getaddrinfo("::1", 0, type=socket.SOCK_STREAM) + socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    with server.bind("localhost", 0) as bound:
+        assert bound.family == socket.AF_INET
 
 
 def test_an_address_that_is_taken_is_said():

@@ -64,6 +64,7 @@ def forwarded(*values):
         pytest.param(PROXY, [f"::ffff:{VISITOR}"], VISITOR, id="IPv4 in IPv6"),
         pytest.param(f"::ffff:{PROXY}", [VISITOR], VISITOR, id="a proxy on a dual-stack socket"),
         pytest.param("fd00::1%eth0", [VISITOR], VISITOR, id="a proxy with a zone"),
+        pytest.param("fe80::1%eth0", [VISITOR], "fe80::1", id="a zone is no part of an address"),
         pytest.param(PROXY, ["unknown"], PROXY, id="no address"),
         pytest.param(PROXY, [f"{VISITOR}, unknown"], PROXY, id="no address right of one: that one is hearsay"),
         pytest.param(PROXY, [f"{VISITOR}, unknown, {OTHER_PROXY}"], OTHER_PROXY, id="no address between two"),

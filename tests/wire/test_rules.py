@@ -92,6 +92,14 @@ async def test_byte_by_byte_means_that(start, monkeypatch):
     assert read == [raw[n : n + 1] for n in range(len(raw))]
 
 
+async def test_a_whole_url_as_target_is_understood(start, fast_path):
+    """No browser sends one to an origin server, but every server has to take it (RFC 9112 §3.2.2)."""
+    world = await start(fast_path=fast_path)
+    reply = await (await world.peer()).ask(request("http://track.example/t/acme/o.gif?order=1&amount=1"))
+    assert reply.headers["X-Pixeld"] == "ok"
+    assert [event["order_id"] for _, event in world.intake.events] == ["1"]
+
+
 async def test_two_clicks_have_two_click_ids(start, fast_path):
     world = await start(fast_path=fast_path)
     peer = await world.peer()
