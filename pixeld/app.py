@@ -96,15 +96,20 @@ async def serve(
     logs.configure(settings.log_level)
     stop = stop or asyncio.Event()
     _on_signals(stop)
-    async with running(settings, with_demo=demo) as parts:
-        started(parts.started)
-        parts.failed.add_done_callback(lambda _: stop.set())
-        await stop.wait()
-        parts.operations.stopping = True
-        log.info("stopping")
-        _end_at_the_latest(settings.shutdown_s)
-        if parts.failed.done():
-            parts.failed.result()
+    late = threading.Timer(settings.shutdown_s, _end)  # a thread of its own: it must not depend on what hangs
+    late.daemon = True
+    try:
+        async with running(settings, with_demo=demo) as parts:
+            started(parts.started)
+            parts.failed.add_done_callback(lambda _: stop.set())
+            await stop.wait()
+            parts.operations.stopping = True
+            log.info("stopping")
+            late.start()
+            if parts.failed.done():
+                parts.failed.result()
+    finally:
+        late.cancel()
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -117,16 +122,10 @@ def _on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, handle)
 
 
-def _end_at_the_latest(seconds: float) -> None:
-    """End the process after `seconds`, whatever hangs: a thread in the middle of a query can be waited for, not stopped."""
-
-    def end() -> None:
-        log.critical("not everything was stopped in time; what was answered is on disk", extra={"seconds": seconds})
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+def _end() -> None:
+    """End the process, whatever hangs: a thread in the middle of a query can be waited for, not stopped."""
+    log.critical("not everything was stopped in time; what was answered is on disk")
+    os._exit(1)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,23 @@ async def test_an_order_that_cannot_be_stored_is_a_503_and_a_click_still_redirec
 def _listener(parent):
     """The embedded Valkey's process id."""
     return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+
+
+async def test_a_stop_that_hangs_ends_in_time_and_loses_nothing(tmp_path):
+    """A ClickHouse that accepts and never replies: its thread cannot be stopped, only left."""
+
+    async def listen_only(reader, writer):
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    deaf = await asyncio.start_server(listen_only, "127.0.0.1", 0)
+    port = deaf.sockets[0].getsockname()[1]
+    async with pixeld(tmp_path / "data", clickhouse_url=f"clickhouse://127.0.0.1:{port}/x", shutdown_s=3) as server:
+        assert (await server.browser().get("/t/shop/o.gif?order=O-1&amount=1"))[0] == 200
+        server.child.terminate()
+        async with asyncio.timeout(10):
+            assert await server.child.wait() == 1
+        assert "not everything was stopped in time" in server.log.read_text()
+    deaf.close()
+    await deaf.wait_closed()
