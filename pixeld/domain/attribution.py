@@ -37,7 +37,7 @@ def attribute(
     """Last click: the first candidate that counts, or None.
 
     A candidate counts if its signature holds, it names this client, its partner's membership is approved now, and its age is
-    within the window: 0 ≤ age ≤ window (DESIGN §3.1).
+    within the window: 0 ≤ age ≤ window.
     """
     for method, click_id in found:
         referral = keys.verify(click_id, client)

@@ -2,7 +2,7 @@
 
 An encoded event is one line: a JSON array whose first item is the kind's code and whose other items are the kind's columns, in
 the order given here, ended by a newline. Field names are spelled once, in this file, and never travel: an order is about
-170 bytes instead of 420. No address and no user agent is a column of anything (DESIGN §1); what is derived from them is.
+170 bytes instead of 420. No address and no user agent is a column of anything; what is derived from them is.
 """
 
 from __future__ import annotations

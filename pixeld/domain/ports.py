@@ -132,7 +132,7 @@ class Reports(Protocol):
     async def performance(
         self, scope: Scope, query: PerformanceQuery, clients: Mapping[str, tuple[str, str]]
     ) -> dict[str, Any]:
-        """`{"columns": […], "rows": [{…}], "totals": [{…}]}` as in DESIGN §3.2."""
+        """`{"columns": […], "rows": [{…}], "totals": [{…}]}`, as the API gives it."""
 
     async def orders(
         self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None

@@ -1,4 +1,4 @@
-"""Reports: who may see what, what may be asked, and how an answer is shaped (DESIGN §3.2). Pure: rows come from elsewhere."""
+"""Reports: who may see what, what may be asked, and how an answer is shaped. Pure: rows come from elsewhere."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _TAG_BYTES = 11
 _HEAD_BYTES = 13
 _TEXT = 32  # base64 characters of head and tag; 24 bytes need no padding and have one spelling only
 
-ID = r"[a-z0-9][a-z0-9-]{0,31}"  # ids of clients and partners, DESIGN §3.1
+ID = r"[a-z0-9][a-z0-9-]{0,31}"  # ids of clients and partners
 SYNTAX = rf"[A-Za-z0-9_-]{{{_TEXT}}}{ID}"
 _SYNTAX = re.compile(SYNTAX, re.ASCII)
 _TO_URL = bytes.maketrans(b"+/", b"-_")

@@ -28,7 +28,7 @@ async def orders(server):
 
 
 async def within_two_seconds(ask, wanted):
-    """An answered event is in reports within 2 seconds of its answer (DESIGN §3.2)."""
+    """An answered event is in reports within 2 seconds of its answer."""
     async with asyncio.timeout(2):
         while True:
             if (found := await ask()) == wanted:
