@@ -88,6 +88,7 @@ async def serve(
     demo: bool = False,
     started: Callable[[Started], None] = lambda _: None,
     stop: asyncio.Event | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> None:
     """Run until SIGTERM or SIGINT (or `stop`), then stop in order within `shutdown_s`; a second signal ends at once.
 
@@ -99,7 +100,7 @@ async def serve(
     late = threading.Timer(settings.shutdown_s, _end)  # a thread of its own: it must not depend on what hangs
     late.daemon = True
     try:
-        async with running(settings, with_demo=demo) as parts:
+        async with running(settings, with_demo=demo, clock=clock) as parts:
             started(parts.started)
             parts.failed.add_done_callback(lambda _: stop.set())
             await stop.wait()

@@ -18,6 +18,8 @@ START_S, STOP_S = 60, 25
 class Process:
     """`pixeld serve` (or `demo`) over `data_dir`; started again it finds what it left."""
 
+    program = ("-X", "dev", "-m", "pixeld")
+
     def __init__(self, data_dir: Path, command: str = "serve", **settings):
         self.data_dir, self.command = data_dir, command
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PIXELD_")}
@@ -29,7 +31,7 @@ class Process:
     async def start(self):
         with self.log.open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
-                sys.executable, "-X", "dev", "-m", "pixeld", self.command, "--json",
+                sys.executable, *self.program, self.command, "--json",
                 stdout=asyncio.subprocess.PIPE, stderr=log, env=self.env, cwd=self.data_dir.parent,
             )  # fmt: skip
         async with asyncio.timeout(START_S):
@@ -92,6 +94,15 @@ class Process:
                 if status == 200:
                     return health
                 await asyncio.sleep(0.05)
+
+    async def metrics(self):
+        """The text of /metrics."""
+
+        def ask():
+            with urllib.request.urlopen(self.admin + "/metrics", timeout=30) as response:
+                return response.read()
+
+        return await asyncio.to_thread(ask)
 
     async def sql(self, statement):
         status, answer = await self.api("POST", "/api/sql", {"sql": statement})

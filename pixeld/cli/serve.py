@@ -52,19 +52,18 @@ def _run(config: Path | None, flags: dict[str, Any], as_json: bool, *, demo: boo
         if waiting:
             click.echo("\r\x1b[K", nl=False, err=True)
         if as_json:
-            print_json(
-                {
-                    "public_url": server.public_url,
-                    "admin_url": server.admin_url,
-                    "data_dir": str(server.data_dir),
-                    "demo_url": server.demo_url,
-                }
-            )
+            announce(server)
         else:
             click.echo(greeting(server))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(app.serve(chosen, demo=demo, started=started))
+
+
+def announce(server: Started) -> None:
+    """Where it is, for scripts: one line of JSON."""
+    places = {"public_url": server.public_url, "admin_url": server.admin_url}
+    print_json(places | {"data_dir": str(server.data_dir), "demo_url": server.demo_url})
 
 
 def greeting(server: Started) -> str:

@@ -143,9 +143,8 @@ class Flusher:
         if newest is not None and newest.state == "open":
             batch = await self._resume(newest, self._fence)
         else:
-            if newest is not None and self.done == _START:
-                self._kept.append((self._clock(), newest.last))  # an earlier flusher's, not trimmed yet
-            await self._advance(newest.last if newest else _START)
+            if newest is not None and newest.last > self.done:  # an earlier flusher's, or ours and we did not learn of it
+                await self._finished(newest if self.done != _START else replace(newest, rows=0))
             chunks = await self._gather(self.done)
             if not chunks:
                 self.oldest_ms = None
@@ -263,11 +262,11 @@ class Flusher:
                 self._advanced.notify_all()
 
     async def _trim(self) -> None:
-        upto = None
-        while self._kept and self._clock() - self._kept[0][0] >= self._keep_s * 1000:
-            upto = self._kept.popleft()[1]
-        if upto is not None:
-            await self._queue.trim(upto)
+        due = [upto for flushed_ms, upto in self._kept if self._clock() - flushed_ms >= self._keep_s * 1000]
+        if due:
+            await self._queue.trim(max(due))
+            while self._kept and self._kept[0][1] <= max(due):  # only now: a trim that failed is to be repeated
+                self._kept.popleft()
 
     async def _pause(self, seconds: float) -> None:
         # not wait_for: before Python 3.12 it can swallow a cancellation that meets its result

@@ -32,6 +32,7 @@ class Shipper:
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
         self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
+        self._losing = False  # whether the newest chunk was lost: told once, not for each of hundreds a second
         self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
         self._mark()
@@ -81,7 +82,7 @@ class Shipper:
         if self._spill.empty:
             try:
                 await self._queue.push(chunk_id, chunk.data)
-                self.last_id = chunk_id
+                self.last_id, self._losing = chunk_id, False
                 return True
             except QueueAway as error:
                 self._metrics.add("pixeld_queue_failures_total")
@@ -90,10 +91,15 @@ class Shipper:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
         except SpillFailed as error:
-            log.error("a chunk is lost to both Redis and the spill; its replies say so", extra={"reason": str(error)})
+            if not self._losing:
+                log.error("chunks are lost to both Redis and the spill; their replies say so", extra={"reason": str(error)})
+            self._losing = True
             return False
         finally:
             self._mark()
+        if self._losing:
+            log.warning("the spill takes chunks again")
+        self._losing = False
         self._metrics.add("pixeld_spilled_chunks_total")
         return True
 

@@ -91,21 +91,18 @@ class EmbeddedLink:
         self.features = Features.of(orjson.loads(self._run("SELECT version()", "JSONCompactEachRow"))[0])
 
     def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
-        """JSON by columns: the engine takes 550,000 rows/s (400,000 by rows, before roll-ups), and always as one block."""
+        """JSON by columns, behind the statement: the engine takes 400,000 rows/s, and always as one block.
+
+        Not its streaming insert (`send_insert`), though that is a quarter faster: with the disk full it stores nothing and
+        reports success.
+        """
         settings = ", ".join(f"{k} = {_literal(v)}" for k, v in self.features.insert_settings(token).items())
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings}"
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings} FORMAT JSONCompactColumns "
         try:
             document = orjson.dumps(values)
         except orjson.JSONEncodeError as error:
             raise WarehouseRefused(f"a value is no text: {error}") from error
-        with _translated():
-            stream = self._connection.send_insert(sql, "JSONCompactColumns")
-            try:
-                self._connection.insert_append(stream, document)
-                self._connection.insert_done(stream)
-            except BaseException:
-                self._connection.insert_cancel(stream)
-                raise
+        self._run(sql.encode() + document)
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         if not self._limited:
@@ -123,7 +120,7 @@ class EmbeddedLink:
     def close(self) -> None:
         self._connection.close()
 
-    def _run(self, sql: str, output: str = "Null", params: dict[str, str] | None = None) -> bytes:
+    def _run(self, sql: str | bytes, output: str = "Null", params: dict[str, str] | None = None) -> bytes:
         with _translated():
             result: bytes = self._connection.query(sql, output, params=params or {}).bytes()
         return result

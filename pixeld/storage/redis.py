@@ -32,10 +32,13 @@ def connect(url: str, timeout_s: float) -> RedisClient:
 
 @contextmanager
 def failures(doing: str) -> Iterator[None]:
-    """Everything that can go wrong with Redis becomes QueueAway; the URL, which may hold a password, is never told."""
+    """Everything that can go wrong with Redis becomes QueueAway; the URL, which may hold a password, is never told.
+
+    RuntimeError is what uvloop raises for a write to a connection that was reset since the last one ("the handler is closed").
+    """
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, RuntimeError) as error:
         raise QueueAway(f"Redis: {doing} failed: {type(error).__name__}: {error}") from error
 
 

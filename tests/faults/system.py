@@ -1,0 +1,257 @@
+"""What a campaign breaks: pixeld's nodes, their Redis, their ClickHouse, the network between, the disks beneath."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from pixeld.storage.embedded_redis import binary
+from pixeld.storage.redis import connect
+from tests.faults.child import OFFSET
+from tests.faults.proxy import Proxy
+from tests.process import Process
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 60
+# Short times, so that more happens in a minute; none of them weakens a promise.
+_SETTINGS = {
+    "redis_timeout_s": 0.5, "flush_interval_s": 0.1, "flush_keep_s": 1, "lease_s": 1, "spill_bytes": 16 << 20,
+    "log_level": "info",
+}  # fmt: skip
+
+
+class Disk:
+    """A small file system of its own, which can be filled. `mount` needs the right to."""
+
+    def __init__(self, path):
+        self.path, self._filler = path, path / "filler"
+
+    def mount(self, megabytes):
+        self.path.mkdir()
+        options = f"size={megabytes}m,mode=700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "pixeld-test", self.path], check=True, stderr=subprocess.DEVNULL)
+        return self
+
+    def fill(self):
+        with self._filler.open("ab", buffering=0) as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, self._filler.stat().st_size + _free(self.path))
+        with self._filler.open("ab", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+
+    def free(self):
+        self._filler.unlink(missing_ok=True)
+
+    def unmount(self):
+        subprocess.run(["umount", "--lazy", self.path], check=True)
+
+
+def _free(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_bsize
+
+
+def can_mount(directory):
+    """Whether this user may make file systems here."""
+    try:
+        disk = Disk(directory / "probe").mount(1)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    disk.unmount()
+    return True
+
+
+class Valkey:
+    """The Valkey (or Redis) that embedded pixelds use, but the campaign's own; reached by `socket`."""
+
+    def __init__(self, directory):
+        self.directory, self.socket = directory, str(directory / "redis.sock")
+        self._child = None
+
+    async def start(self, *options):
+        self._spawn(options)
+        async with asyncio.timeout(START_S):
+            while not await self.command("PING"):
+                assert self._child.poll() is None, "Valkey did not start; see valkey.log"
+                await asyncio.sleep(0.02)
+
+    def _spawn(self, options):
+        Path(self.socket).unlink(missing_ok=True)
+        with (self.directory.parent / "valkey.log").open("ab") as log:
+            self._child = subprocess.Popen(
+                [
+                    *(str(binary()), "--port", "0", "--unixsocket", self.socket, "--dir", str(self.directory)),
+                    *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
+                    *options,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def alive(self):
+        return self._child.poll() is None
+
+    def signal(self, number):
+        self._child.send_signal(number)
+
+    async def kill(self):
+        """End it as a crash does. It may be dead already: that is what it does when its disk is full."""
+        if self.alive:
+            self._child.kill()
+        await asyncio.to_thread(self._child.wait)
+
+    async def command(self, *words):
+        """The reply, past every proxy; None when there is none, be it for an error."""
+        client = connect(f"unix://{self.socket}", 5.0)
+        try:
+            return await client.execute_command(*words)
+        except (RedisError, OSError):
+            return None
+        finally:
+            await client.aclose()
+
+
+class Node(Process):
+    """One pixeld, whose clock can be stepped."""
+
+    program = ("-m", "tests.faults.child")
+
+    def __init__(self, data_dir, **settings):
+        super().__init__(data_dir, **_SETTINGS | settings)
+        self.clock = data_dir.parent / f"{data_dir.name}.clock"
+        self.step(0)
+        self.env |= {"PYTHONPATH": str(ROOT), OFFSET: str(self.clock)}
+        self.back = asyncio.Event()  #: set while it answers, as far as the campaign knows
+        self.halted = False
+
+    def step(self, ms):
+        """Let its clock be wrong by so many milliseconds."""
+        descriptor = os.open(self.clock, os.O_RDWR | os.O_CREAT)
+        os.pwrite(descriptor, ms.to_bytes(8, "little", signed=True), 0)  # in place: the child has mapped it
+        os.close(descriptor)
+
+    async def start(self):
+        """Start, and again if it could not: whatever is in its way is being mended."""
+        async with asyncio.timeout(START_S):
+            while True:
+                try:
+                    await super().start()
+                    break
+                except AssertionError:
+                    await self.child.wait()
+                    await asyncio.sleep(0.2)
+        self.back.set()
+        return self
+
+    async def killed(self):
+        self.back.clear()
+        self.halted = True
+        self.kill()
+        await self.gone()
+        self.halted = False
+
+    async def stopped(self):
+        self.back.clear()
+        return await self.stop()
+
+    def halt(self):
+        """SIGSTOP: it stands still, with everything it holds, until `go_on`."""
+        self.halted = True
+        self.child.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.child.send_signal(signal.SIGCONT)
+        self.halted = False
+
+    async def flushed(self):
+        """Everything answered is in ClickHouse."""
+        async with asyncio.timeout(START_S):
+            while (await self.api("POST", "/api/flush"))[0] != 200:
+                await asyncio.sleep(0.1)
+
+
+class System:
+    """All parts of one run. `disks`: whether the disks are small ones that can be filled."""
+
+    def __init__(self, directory, *, disks):
+        self.directory, self.disks = directory, disks
+        self.nodes, self.node_disks, self.redis_disk = [], [], None
+        self.redis = self.redis_net = None
+        self.clickhouse, self.clickhouse_nets = [], []
+        self._stack = AsyncExitStack()
+
+    async def start(self):
+        try:
+            await self._start_redis()
+            await self._start_nodes()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start_redis(self):
+        directory = self.directory / "valkey"
+        if self.disks:
+            self.redis_disk = self._disk(directory, 256)
+        else:
+            directory.mkdir()
+        (directory / "dump.rdb").mkdir()  # a snapshot can be asked for, and fails: that is how MISCONF comes about
+        self.redis = Valkey(directory)
+        await self.redis.start()
+        self._stack.push_async_callback(self.redis.kill)
+        self.redis_net = await Proxy(self.redis.socket).start()
+        self._stack.push_async_callback(self.redis_net.stop)
+
+    async def _start_nodes(self):
+        data_dir = self.directory / "node"
+        if self.disks:
+            self.node_disks.append(self._disk(data_dir, 512))
+        await self._node(data_dir)
+        await self.nodes[0].register()
+
+    async def _node(self, data_dir, **settings):
+        node = Node(data_dir, redis_url=f"redis://127.0.0.1:{self.redis_net.port}/0", **settings)
+        await node.start()
+        self._stack.push_async_callback(self._end, node)
+        self.nodes.append(node)
+
+    def _disk(self, path, megabytes):
+        disk = Disk(path).mount(megabytes)
+        self._stack.callback(disk.unmount)
+        return disk
+
+    async def _end(self, node):
+        for browser in node.browsers:
+            await browser.close()
+        if node.child.returncode is None:
+            with suppress(ProcessLookupError):
+                node.child.kill()
+            await node.child.wait()
+
+    async def settle(self):
+        """Everything is whole again, and everything answered is in ClickHouse."""
+        for node in self.nodes:
+            node.step(0)
+            await node.ready()
+        for node in self.nodes:
+            await node.flushed()
+
+    async def stop(self):
+        """End it all; sentences about nodes that did not end as they should."""
+        wrong = []
+        for node in self.nodes:
+            code = await node.stopped()
+            if code != 0:
+                wrong.append(f"{node.data_dir.name} ended with {code} after SIGTERM")
+            log = node.log.read_text(errors="replace")
+            if "Traceback" in log:
+                wrong.append(f"{node.data_dir.name} logged a traceback: {log[log.index('Traceback') :][:1500]}")
+        await self._stack.aclose()
+        return wrong
+
+    async def abandon(self):
+        """End it all, whatever state it is in."""
+        await self._stack.aclose()
