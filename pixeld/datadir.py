@@ -46,7 +46,7 @@ class DataDir:
         """
         token = (given or "").strip()
         if token:
-            write(self.path / "admin-token", token + "\n")
+            self._write("admin-token", token + "\n")
         else:
             token = self._kept("admin-token", lambda: secrets.token_urlsafe(32))
         if not token:
@@ -73,7 +73,7 @@ class DataDir:
         except ValueError:
             raise SettingsError(f"{path} does not hold a number; restore it from a backup") from None
         epoch = max(at_least, last + 1)
-        write(path, f"{epoch}\n")
+        self._write(path.name, f"{epoch}\n")
         return epoch
 
     def registry(self) -> bytes | None:
@@ -109,8 +109,14 @@ class DataDir:
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         path = self.path / name
         if not path.exists():
-            write(path, make() + "\n")
+            self._write(name, make() + "\n")
         return path.read_text().strip()
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            write(self.path / name, text)
+        except OSError as error:
+            raise SettingsError(_unusable(self.path, error)) from error
 
 
 def _unusable(path: Path, error: OSError) -> str:

@@ -1,5 +1,6 @@
 """The data directory: one owner at a time, files for one user, an epoch that only grows, keys that never show."""
 
+import os
 import shutil
 import stat
 import subprocess
@@ -180,3 +181,20 @@ def test_a_copied_directory_is_another_node(tmp_path):
     copied_again = DataDir(tmp_path / "two", "a test")
     assert copied_again.node == copy.node
     copied_again.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda data: data.next_epoch(1), id="epoch"),
+        pytest.param(lambda data: data.keyring(None), id="signing keys"),
+        pytest.param(lambda data: data.admin_token(None), id="admin token"),
+    ],
+)
+def test_a_full_disk_is_told(data, monkeypatch, call):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SettingsError, match="cannot be used: No space left on device; name another"):
+        call(data)
