@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TESTS := tests/unit tests/contract tests/wire tests/web tests/flow tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs clean
+.PHONY: help run test lint bench faults docs clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: .venv/installed-dev  ## ruff and mypy
 
 bench: .venv/installed-dev  ## measure speed, beside other servers in the same run
 	@$(BIN)/python -m bench $(ARGS)
+
+faults: .venv/installed-dev  ## break the real parts at random for an hour and balance the books (ARGS="cluster --runs 8")
+	@$(BIN)/python -m tests.faults $(or $(ARGS),embedded --runs 40 --save)
 
 docs: .venv/installed  ## write config/pixeld.toml and the README's table of settings anew
 	@$(BIN)/python -m pixeld.cli.settings_doc

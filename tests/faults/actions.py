@@ -35,6 +35,14 @@ def _disks(system):
     return system.disks
 
 
+def _redis_apart(system):
+    return system.redis_net is not None
+
+
+def _redis_disk(system):
+    return system.redis_disk is not None
+
+
 # -- pixeld
 
 
@@ -89,7 +97,7 @@ async def fill_node_disk(system, rnd):
     await _filled(rnd.choice(system.node_disks), rnd)
 
 
-@fault("pixeld: its disk is full while Redis is away", "redis", _disks)
+@fault("pixeld: its disk is full while Redis is away", "redis", lambda system: _disks(system) and _redis_apart(system))
 async def fill_node_disk_without_redis(system, rnd):
     system.redis_net.refuse()
     await _filled(rnd.choice(system.node_disks), rnd)
@@ -112,7 +120,7 @@ async def kill_redis(system, rnd):
     await system.redis.start()
 
 
-@fault("Redis: SIGKILL, then LOADING", "redis")
+@fault("Redis: SIGKILL, then LOADING", "redis", _redis_apart)
 async def load_redis(system, rnd):
     await system.redis.kill()
     await system.redis.start("--key-load-delay", str(rnd.randrange(100, 2000)), "--loading-process-events-interval-bytes", "1024")
@@ -148,12 +156,78 @@ async def misconfigure_redis(system, rnd):
     await system.redis.command("CONFIG", "SET", "save", "")
 
 
-@fault("Redis: the disk of its append-only file is full", "redis", _disks)
+@fault("Redis: the disk of its append-only file is full", "redis", _redis_disk)
 async def fill_redis_disk(system, rnd):
     await _filled(system.redis_disk, rnd)
     if not system.redis.alive:  # Valkey ends itself when it cannot append, rather than break its word
         await system.redis.kill()
         await system.redis.start()
+
+
+# -- ClickHouse, as servers of its own
+
+
+def _cluster(system):
+    return system.cluster is not None
+
+
+@fault("ClickHouse: SIGKILL of a server", "clickhouse", _cluster)
+async def kill_clickhouse(system, rnd):
+    await _down([rnd.choice(system.cluster.nodes)], rnd)
+
+
+@fault("ClickHouse: SIGKILL of both servers of a shard", "clickhouse", _cluster)
+async def kill_shard(system, rnd):
+    first = rnd.choice((0, 2))
+    await _down(system.cluster.nodes[first : first + 2], rnd)
+
+
+@fault("ClickHouse: SIGKILL of every server", "clickhouse", _cluster)
+async def kill_cluster(system, rnd):
+    await _down(system.cluster.nodes, rnd)
+
+
+@fault("ClickHouse: SIGTERM of a server", "clickhouse", _cluster)
+async def restart_clickhouse(system, rnd):
+    await _down([rnd.choice(system.cluster.nodes)], rnd, signal.SIGTERM)
+
+
+@fault("ClickHouse: SIGKILL of a server in the middle of an insert", "clickhouse", _cluster)
+async def kill_clickhouse_inserting(system, rnd):
+    index = rnd.randrange(len(system.cluster.nodes))
+    net = system.clickhouse_nets[index]
+    net.arm("lose reply", skip=rnd.randrange(3))
+    await asyncio.wait([asyncio.ensure_future(net.struck.wait())], timeout=1)
+    net.heal()
+    await _down([system.cluster.nodes[index]], rnd)
+
+
+@fault("ClickHouse: SIGSTOP of a server, then SIGCONT", "clickhouse", _cluster)
+async def halt_clickhouse(system, rnd):
+    server = rnd.choice(system.cluster.nodes)
+    server.send(signal.SIGSTOP)
+    await asyncio.sleep(rnd.uniform(0.5, 6))
+    server.send(signal.SIGCONT)
+
+
+@fault("ZooKeeper: SIGKILL", "zookeeper", _cluster)
+async def kill_zookeeper(system, rnd):
+    await _down([system.cluster.zookeeper], rnd)
+
+
+@fault("ZooKeeper: SIGSTOP past every session, then SIGCONT", "zookeeper", _cluster)
+async def halt_zookeeper(system, rnd):
+    system.cluster.zookeeper.send(signal.SIGSTOP)
+    await asyncio.sleep(rnd.uniform(1, 8))
+    system.cluster.zookeeper.send(signal.SIGCONT)
+
+
+async def _down(servers, rnd, how=signal.SIGKILL):
+    for server in servers:
+        await asyncio.to_thread(server.kill, how)
+    await asyncio.sleep(rnd.uniform(0, 3))
+    for server in servers:
+        await asyncio.to_thread(server.start)
 
 
 # -- the network

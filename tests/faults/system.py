@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 from contextlib import AsyncExitStack, suppress
@@ -115,6 +116,31 @@ class Valkey:
             await client.aclose()
 
 
+class EmbeddedValkey(Valkey):
+    """The one that a pixeld has started over `directory`, and starts again when it has ended."""
+
+    async def start(self, *options):
+        async with asyncio.timeout(START_S):
+            while not await self.command("PING"):
+                await asyncio.sleep(0.02)
+
+    @property
+    def alive(self):
+        return (Path("/proc") / self._pid).exists()
+
+    @property
+    def _pid(self):
+        return (self.directory / "redis.pid").read_text().strip()
+
+    def signal(self, number):
+        with suppress(ProcessLookupError):
+            os.kill(int(self._pid), number)
+
+    async def kill(self):
+        with suppress(OSError, ValueError):
+            self.signal(signal.SIGKILL)
+
+
 class Node(Process):
     """One pixeld, whose clock can be stepped."""
 
@@ -181,7 +207,7 @@ class System:
         self.directory, self.disks = directory, disks
         self.nodes, self.node_disks, self.redis_disk = [], [], None
         self.redis = self.redis_net = None
-        self.clickhouse, self.clickhouse_nets = [], []
+        self.cluster, self.clickhouse_nets = None, []
         self._stack = AsyncExitStack()
 
     async def start(self):
@@ -206,14 +232,17 @@ class System:
         self._stack.push_async_callback(self.redis_net.stop)
 
     async def _start_nodes(self):
-        data_dir = self.directory / "node"
-        if self.disks:
-            self.node_disks.append(self._disk(data_dir, 512))
-        await self._node(data_dir)
+        """One node, and ClickHouse's engine inside it."""
+        await self._node("node")
         await self.nodes[0].register()
 
-    async def _node(self, data_dir, **settings):
-        node = Node(data_dir, redis_url=f"redis://127.0.0.1:{self.redis_net.port}/0", **settings)
+    async def _node(self, name, **settings):
+        data_dir = self.directory / name
+        if self.disks:
+            self.node_disks.append(self._disk(data_dir, 512))
+        if self.redis_net is not None:
+            settings["redis_url"] = f"redis://127.0.0.1:{self.redis_net.port}/0"
+        node = Node(data_dir, **settings)
         await node.start()
         self._stack.push_async_callback(self._end, node)
         self.nodes.append(node)
@@ -255,3 +284,39 @@ class System:
     async def abandon(self):
         """End it all, whatever state it is in."""
         await self._stack.aclose()
+
+
+class SingleSystem(System):
+    """One node that brings everything: its Valkey, its engine, one disk for all."""
+
+    async def _start_redis(self):
+        pass
+
+    async def _start_nodes(self):
+        await super()._start_nodes()
+        directory = self.nodes[0].data_dir / "redis"
+        (directory / "dump.rdb").mkdir()
+        self.redis = EmbeddedValkey(directory)
+        self._stack.push_async_callback(self.redis.kill)
+
+
+class ClusterSystem(System):
+    """Two nodes of pixeld that share a Redis and a replicated ClickHouse cluster, which they reach through proxies."""
+
+    async def _start_nodes(self):
+        from tests.services import clickhouse_cluster  # FIXME
+        (self.directory / "clickhouse").mkdir()
+        self.cluster = await asyncio.to_thread(self._stack.enter_context, clickhouse_cluster(self.directory / "clickhouse"))
+        for server in self.cluster.nodes:
+            self.clickhouse_nets.append(await Proxy(("127.0.0.1", server.port)).start())
+            self._stack.push_async_callback(self.clickhouse_nets[-1].stop)
+        ports = [net.port for net in self.clickhouse_nets]
+        keys = f"1:{secrets.token_hex(32)}"
+        for number in (1, 2):
+            ports = [*ports[1:], ports[0]]  # each begins with another server
+            url = self.cluster.url(ports=ports)
+            await self._node(f"node-{number}", clickhouse_url=url + "&timeout=5", signing_keys=keys)
+        await self.nodes[0].register()
+
+
+SYSTEMS = {"single": SingleSystem, "embedded": System, "cluster": ClusterSystem}
