@@ -132,9 +132,9 @@ class Flusher:
                 while more:
                     async with self.stepping:
                         more = await self.step()
-                attempt = 0
-                if self._fence is not None:
-                    self.problem = None
+                    attempt = 0
+                    if self._fence is not None:
+                        self.problem = None  # here, for under steady load there is always more
                 await self._pause(self._interval_s)
             except LeaseLost as error:
                 self.problem = str(error)
