@@ -21,7 +21,7 @@ _PORT = 26379
 _OPTIONS = {
     "sentinel_user": "",
     "sentinel_password": "",
-    "sentinel_tls": "",  # the scheme's, unless it is said
+    "sentinel_tls": "0",  # 1 with rediss+sentinel
     "verify": "1",
     "ca_certs": "",
     "cert": "",
@@ -56,8 +56,8 @@ class Address:
             raise SettingsError("the Sentinel URL must look like redis+sentinel://host:26379,host2:26379/name-of-the-primary/0")
         if len(path) > 1 and not path[1].isdecimal():
             raise SettingsError("the Sentinel URL must end with the number of a database, or with the primary's name")
-        options = _options(parts.query)
         secure = parts.scheme == "rediss+sentinel"
+        options = _options(parts.query, secure)
         userinfo, _, hosts = parts.netloc.rpartition("@")
         user, _, password = userinfo.partition(":")
         tls = {
@@ -76,18 +76,18 @@ class Address:
             sentinel_user=options["sentinel_user"] or None,
             sentinel_password=options["sentinel_password"] or None,
             secure=secure,
-            sentinel_secure=secure if not options["sentinel_tls"] else options["sentinel_tls"] == "1",
+            sentinel_secure=options["sentinel_tls"] == "1",
             tls=tls,
         )
 
 
-def _options(query: str) -> dict[str, str]:
-    options = _OPTIONS | dict(parse_qsl(query, keep_blank_values=True))
+def _options(query: str, secure: bool) -> dict[str, str]:
+    options = _OPTIONS | {"sentinel_tls": str(int(secure))} | dict(parse_qsl(query, keep_blank_values=True))
     for name in options.keys() - _OPTIONS.keys():
         nearest = difflib.get_close_matches(name, _OPTIONS, n=1) or sorted(_OPTIONS)
         raise SettingsError(f"the Sentinel URL has an unknown option {name!r}; did you mean {nearest[0]!r}?")
     for name in ("verify", "sentinel_tls"):
-        if options[name] not in ("0", "1", _OPTIONS[name]):
+        if options[name] not in ("0", "1"):
             raise SettingsError(f"the Sentinel URL's option {name} must be 0 or 1")
     return options
 
