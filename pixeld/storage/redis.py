@@ -42,13 +42,12 @@ def connect(url: str, timeout_s: float) -> RedisClient:
 
 
 class _LeavesAReplica:
-    """A connection that ends when its server turns out to be a replica: the same name may lead to another by now."""
+    """A connection that redis-py drops when its server turns out to be a replica: the same name may lead to another by now."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except ReadOnlyError as error:
-            await self.disconnect()  # type: ignore[attr-defined]
             raise ConnectionLost("this server is a replica and takes no writes") from error
 
 

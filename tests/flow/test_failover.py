@@ -219,7 +219,15 @@ async def test_a_primary_that_became_a_replica_is_left_though_the_connection_sta
         assert not connection.is_connected
 
 
-async def test_dead_and_hanging_sentinels_hold_nobody_up(failover):
+async def test_a_hanging_sentinel_holds_nobody_up(failover):
+    failover.sentinels[0].send(signal.SIGSTOP)
+    client = connect(failover.url, 20.0)
+    async with asyncio.timeout(5):
+        await RedisQueue(client, NODE).push(ChunkId(1, 1), b"a")
+    await client.aclose()
+
+
+async def test_one_sentinel_is_enough_when_the_others_do_not_answer(failover):
     hangs, dead, _ = failover.sentinels
     hangs.send(signal.SIGSTOP)
     dead.kill()
