@@ -6,14 +6,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pixeld import checkup
 from pixeld.domain.events import ChunkId, decode
-from pixeld.errors import QueueAway
+from pixeld.errors import QueueAway, WarehouseAway
+from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import binary
+from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import NO_REPLICAS, Replicas, connect, failures, fitness
 from pixeld.storage.redis_queue import RedisQueue
 from tests.flow.conftest import NODE, Ingest, MemoryWarehouse
 from tests.process import pixeld
-from tests.services import free_port, redis_failover
+from tests.services import clickhouse_server, free_port, redis_failover
 
 pytestmark = pytest.mark.services
 TIMEOUT_S = 0.5
@@ -280,6 +283,34 @@ async def test_a_replica_that_keeps_nothing_on_disk_does_not_count_where_redis_c
             await other.config_set("appendonly", "no")
             with pytest.raises(QueueAway, match="0 of 1 replicas had a write on disk"):
                 await RedisQueue(client, NODE, ONE).push(ChunkId(1, 1), b"a")
+
+
+async def test_check_tells_what_a_failover_would_do(failover):
+    found = await checkup._redis(Settings(redis_url=failover.url))
+    assert found.ok and "replicas: 1, not waited for: a failover can lose" in found.detail
+    found = await checkup._redis(Settings(redis_url=failover.url, redis_replicas=1))
+    assert found.ok and "replicas: 1, and each has" in found.detail
+    found = await checkup._redis(Settings(redis_url=failover.url, redis_replicas=2))
+    assert not found.ok and "1 of the 2 replicas of redis_replicas are connected" in found.detail
+
+
+async def test_the_next_clickhouse_host_takes_over(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with clickhouse_server(tmp_path / "one") as one, clickhouse_server(tmp_path / "two") as two:
+        warehouse = open_warehouse(two.url(first=f"127.0.0.1:{one.port}"), tmp_path)
+        await warehouse.command("CREATE DATABASE only_on_the_first")
+        is_first = "SELECT count() AS n FROM system.databases WHERE name = 'only_on_the_first'"
+        assert await warehouse.query(is_first, {}) == [{"n": 1}]
+        one.kill()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    assert await warehouse.query(is_first, {}) == [{"n": 0}]
+                    break
+                except WarehouseAway:
+                    await asyncio.sleep(0.02)
+        await warehouse.close()
 
 
 async def test_a_pixeld_rides_over_a_failover(failover, tmp_path):

@@ -2,7 +2,9 @@
 
 import pytest
 
+from pixeld import checkup
 from pixeld.errors import SettingsError
+from pixeld.settings import Settings
 from pixeld.storage.redis import connect
 from pixeld.storage.sentinel import Address
 
@@ -77,3 +79,8 @@ async def test_what_the_url_says_reaches_the_connections():
         assert each["socket_timeout"] == each["socket_connect_timeout"] == 1.5
         assert each["retry"].get_retries() == 0
     await client.aclose()
+
+
+async def test_check_says_what_is_wrong_with_the_url():
+    found = await checkup._redis(Settings(redis_url="redis+sentinel://:s3cret@one"))
+    assert (found.ok, found.detail) == (False, LIKE)
