@@ -36,7 +36,7 @@ from pixeld.settings import Settings
 from pixeld.storage import migrations as schema
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
-from pixeld.storage.redis import RedisClient, connect, fitness
+from pixeld.storage.redis import RedisClient, Replicas, connect, fitness
 from pixeld.storage.redis_queue import RedisQueue, nodes
 from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
@@ -163,7 +163,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     ship_redis, redis = connect(url, settings.redis_timeout_s), connect(url, _PATIENCE * settings.redis_timeout_s)
     stack.push_async_callback(redis.aclose)
     stack.push_async_callback(ship_redis.aclose)
-    queue = RedisQueue(redis, data.node)
+    replicas = Replicas(settings.redis_replicas, settings.redis_timeout_s)
+    queue = RedisQueue(redis, data.node, replicas)
 
     # Registry and answers
     keyring, visitors, replies = data.keyring(settings.signing_keys), Visitors(os.urandom), Replies(p3p)
@@ -185,9 +186,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     spill = Spill(settings.data_dir / "spill", settings.spill_bytes)
     await asyncio.to_thread(spill.open)
     stack.callback(spill.close)
-    seen = await _first_contact(redis, queue, registry)
+    seen = await _first_contact(redis, queue, registry, settings.redis_replicas)
     epoch = data.next_epoch(first_epoch(clock, seen, spill.last_id()))
-    shipper = Shipper(buffer, RedisQueue(ship_redis, data.node), spill, metrics, epoch)
+    shipper = Shipper(buffer, RedisQueue(ship_redis, data.node, replicas), spill, metrics, epoch)
 
     # Warehouse and flushing
     warehouse = open_warehouse(settings.clickhouse_url, settings.data_dir)
@@ -195,7 +196,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     def flusher_of(node: str) -> Flusher:
         return Flusher(
-            RedisQueue(redis, node),
+            RedisQueue(redis, node, replicas),
             warehouse,
             metrics,
             node=node,
@@ -221,6 +222,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     reports = Reports(warehouse)
     operations = ServerOperations(
         redis=redis,
+        redis_replicas=settings.redis_replicas,
         queue=queue,
         buffer=buffer,
         spill=spill,
@@ -288,11 +290,11 @@ def load_country_db(path: Path) -> maxminddb.Reader:
         raise SettingsError(f"country_db {path} cannot be used: {error}") from error
 
 
-async def _first_contact(redis: RedisClient, queue: RedisQueue, registry: Registry) -> ChunkId:
+async def _first_contact(redis: RedisClient, queue: RedisQueue, registry: Registry, replicas: int) -> ChunkId:
     """What Redis knows of this node, if it answers; without it the server starts all the same and spills."""
     try:
-        fit = await fitness(redis)
-        level = logging.INFO if fit.durable else logging.WARNING
+        fit = await fitness(redis, replicas)
+        level = logging.INFO if fit.durable and fit.enough else logging.WARNING
         log.log(level, "Redis answers", extra={"server": fit.server, "durable": fit.durable, "durability": fit.text})
         await registry.refresh()
         return await queue.last_id()

@@ -108,13 +108,18 @@ async def _redis(settings: Settings) -> Finding:
             return Finding("redis", True, f"embedded: {embedded_redis.binary()}")
         except Unavailable as error:
             return Finding("redis", False, str(error))
-    client = connect(settings.redis_url, settings.redis_timeout_s)
     try:
-        fit = await fitness(client)
+        client = connect(settings.redis_url, settings.redis_timeout_s)
+    except PixeldError as error:
+        return Finding("redis", False, str(error))
+    try:
+        fit = await fitness(client, settings.redis_replicas)
     except Unavailable as error:
         return Finding("redis", False, str(error), "is redis_url right, and does Redis run? Events go to the spill meanwhile")
     finally:
         await client.aclose()
+    if not fit.enough:
+        return Finding("redis", False, f"{fit.server}: {fit.text}")
     if fit.durable:
         return Finding("redis", True, f"{fit.server}: {fit.text}")
     return Finding("redis", True, f"{fit.server}: answered events are NOT safe from a crash", fit.text)

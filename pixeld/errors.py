@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixeld.domain.events import ChunkId
+
 
 class PixeldError(Exception):
     """Base of every error pixeld raises on purpose. Never raised itself."""
@@ -77,6 +82,19 @@ class QueueAway(Unavailable):
     """Redis does not answer, or refused a write. Whether the write took place may be unknown: retry with the same id."""
 
     code = "queue_away"
+
+
+class Overtaken(PixeldError):
+    """Redis refuses a chunk's id as too small, and does not hold the chunk.
+
+    `last` is the greatest id that the stream ever held, `flushed` the newest one that a batch has taken into ClickHouse.
+    """
+
+    code = "overtaken"
+
+    def __init__(self, message: str, last: ChunkId, flushed: ChunkId) -> None:
+        super().__init__(message)
+        self.last, self.flushed = last, flushed
 
 
 class SpillFailed(Unavailable):

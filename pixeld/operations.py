@@ -31,6 +31,7 @@ class ServerOperations:
         self,
         *,
         redis: RedisClient,
+        redis_replicas: int,
         queue: Queue,
         buffer: Buffer,
         spill: Spill,
@@ -42,6 +43,7 @@ class ServerOperations:
         clock: Callable[[], int],
     ) -> None:
         self._redis, self._queue, self._buffer, self._spill = redis, queue, buffer, spill
+        self._redis_replicas = redis_replicas
         self._spill_bytes, self._shipper, self._flusher, self._warehouse = spill_bytes, shipper, flusher, warehouse
         self._registry, self._clock = registry, clock
         self.stopping = False
@@ -52,11 +54,11 @@ class ServerOperations:
         """Every dependency's state."""
         found = {"server": Health(not self.stopping, {"pid": os.getpid(), "stopping": self.stopping})}
         try:
-            fit = await fitness(self._redis)
+            fit = await fitness(self._redis, self._redis_replicas)
             self.chunks, self.dead_letters = await self._queue.backlog()
-            durability = {"durable": fit.durable, "durability": fit.text}
+            durability = {"durable": fit.durable, "durability": fit.text, "replicas": fit.replicas}
             backlog = {"chunks": self.chunks, "dead_letters": self.dead_letters}
-            found["redis"] = Health(True, {"server": fit.server, **durability, **backlog})
+            found["redis"] = Health(fit.enough, {"server": fit.server, **durability, **backlog})
         except QueueAway as error:
             found["redis"] = Health(False, {"reason": str(error)})
         snapshot = self._registry.snapshot

@@ -35,7 +35,12 @@ class Settings:
     admin_host: str = setting("127.0.0.1", "Address of the admin listener: API, health and metrics.")
     admin_port: int = setting(8001, "Port of the admin listener; 0 takes a free one.")
     data_dir: Path = setting(Path("pixeld-data"), "Where keys, the admin token, the spill and embedded engines live.")
-    redis_url: str | None = setting(None, "redis://, rediss:// or unix:// URL; without one, an embedded Valkey.", secret=True)
+    redis_url: str | None = setting(
+        None, "redis://, rediss:// or unix:// URL, or redis+sentinel://; without one, an embedded Valkey.", secret=True
+    )
+    redis_replicas: int = setting(
+        0, "How many replicas must have a chunk, and have fsynced it where Redis knows WAITAOF, before its answer."
+    )
     clickhouse_url: str | None = setting(
         None, "clickhouse://user:password@host:9000/database; without one, an embedded engine (chDB).", secret=True
     )
@@ -101,6 +106,7 @@ def _problems(s: Settings) -> list[str | None]:
         between("keepalive_s", 0.1, 3600),
         between("buffer_bytes", 1 << 16, 1 << 36),
         between("spill_bytes", 1 << 16, 1 << 44),
+        between("redis_replicas", 0, 16),
         between("redis_timeout_s", 0.05, 60),
         between("flush_interval_s", 0.01, 3600),
         between("flush_max_events", 1, 1_000_000),
@@ -120,8 +126,10 @@ def _problems(s: Settings) -> list[str | None]:
         s.networks()
     except ValueError as error:
         found.append(f"trusted_proxies: {error}; write networks like 10.0.0.0/8, 192.168.1.5/32")
-    if s.redis_url and _scheme(s.redis_url) not in ("redis", "rediss", "unix"):
-        found.append("redis_url must begin with redis://, rediss:// or unix://")
+    if s.redis_url and _scheme(s.redis_url) not in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"):
+        found.append("redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://")
+    if s.redis_replicas and not s.redis_url:
+        found.append("redis_replicas needs a redis_url: the embedded Valkey has no replicas")
     if s.clickhouse_url and _scheme(s.clickhouse_url) != "clickhouse":
         found.append("clickhouse_url must begin with clickhouse://")
     return found

@@ -124,3 +124,102 @@ def redis_server(directory: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+class RedisNode:
+    """One redis-server, or redis-sentinel, over a directory: started, killed, stopped and continued by itself."""
+
+    def __init__(self, command: list[str], directory: Path, port: int) -> None:
+        self._command, self._directory, self.port = command, directory, port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Straight to it, past the sentinels."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self, *more: str) -> None:
+        """Start it, if it doesn't run, and wait until it accepts."""
+        if self._process is not None:
+            return
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, *more], cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"redis does not start: {(self._directory / 'log').read_text()[-2000:]}") from None
+                time.sleep(0.02)
+
+    def send(self, number: signal.Signals) -> None:
+        """SIGSTOP and SIGCONT, for a machine that hangs."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut does, also while it is stopped."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class RedisFailover:
+    """Two redis-servers and three redis-sentinels with a quorum of two. `servers` are a primary and a replica; which is which
+    changes. A failover takes some 4 s: sentinels connect at most once a second, and with the patience of one second they took the
+    primary that they had just made for down, and went back.
+    """
+
+    def __init__(self, server: str, directory: Path) -> None:
+        ports, self._server = [free_port() for _ in range(5)], server
+        options = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", "."]
+        options += ["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "1mb"]
+        self.servers = [self._node([server, *options, "--port", str(p)], directory / f"redis-{p}", p) for p in ports[:2]]
+        self.sentinels = [self._sentinel(directory / f"sentinel-{p}", p, ports) for p in ports[2:]]
+        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/main/0"
+
+    @staticmethod
+    def _node(command: list[str], directory: Path, port: int) -> RedisNode:
+        directory.mkdir(parents=True)
+        return RedisNode(command, directory, port)
+
+    def _sentinel(self, directory: Path, port: int, ports: list[int]) -> RedisNode:
+        ids = {p: f"{p:040x}" for p in ports[2:]}
+        lines = [f"port {port}", "bind 127.0.0.1", "protected-mode no", f"sentinel myid {ids[port]}"]
+        lines += [f"sentinel monitor main 127.0.0.1 {ports[0]} 2", "sentinel down-after-milliseconds main 2000"]
+        lines += ["sentinel failover-timeout main 3000", f"sentinel known-replica main 127.0.0.1 {ports[1]}"]
+        # Named here, they needn't find each other first, which takes some 4 s.
+        lines += [f"sentinel known-sentinel main 127.0.0.1 {p} {ids[p]}" for p in ids if p != port]
+        node = self._node([self._server, "sentinel.conf", "--sentinel"], directory, port)
+        (directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+        return node
+
+    def start(self, *, sentinels: bool = True) -> None:
+        """Everything, the second server as a replica of the first."""
+        self.servers[0].start()
+        self.servers[1].start("--replicaof", f"127.0.0.1 {self.servers[0].port}")
+        for sentinel in self.sentinels if sentinels else ():
+            sentinel.start()
+
+    def close(self) -> None:
+        """End everything."""
+        for node in (*self.sentinels, *self.servers):
+            node.kill()
+
+
+@contextmanager
+def redis_failover(directory: Path, server: str | None = None, *, sentinels: bool = True) -> Iterator[RedisFailover]:
+    """A started set over `directory`, of Debian's redis-server or of `server`. Skips where there is none."""
+    server = server or shutil.which("redis-server")
+    require(server, "redis-server")
+    require(not sentinels or shutil.which("redis-sentinel"), "redis-sentinel")
+    found = RedisFailover(server, directory)
+    try:
+        found.start(sentinels=sentinels)
+        yield found
+    finally:
+        found.close()

@@ -51,7 +51,8 @@ class Queue(Protocol):
     """A durable, ordered log of chunks (a Redis stream). Every method raises QueueAway when Redis does not do its part."""
 
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk durably under its id. A repeat of an id that is already stored, or was, changes nothing."""
+        """Store a chunk durably under its id; a repeat changes nothing. Overtaken: the id is too small, the chunk not there.
+        """
 
     async def last_id(self) -> ChunkId:
         """The greatest id that this stream ever held; `ChunkId(0, 0)` for none."""

@@ -4,6 +4,11 @@ The batch's manifest (range, row count, digest) is in Redis before its first ins
 Whoever finds an open manifest, this process after a failure or another one after a crash, inserts the same rows in
 the same order under the same tokens, and the engine drops what it already has. Engines without tokens (before 22.2)
 get such a batch at least once.
+
+After a failover Redis may know less than this process: a manifest from before, chunks that were trimmed, a lease that was
+somebody's. A process never goes back behind what it has flushed, and ends the batch that it has begun as it began it,
+whatever the new primary knows of it. What remains is a manifest that was lost together with the process that wrote it:
+then chunks are flushed again in other batches, and count twice. `redis_replicas` keeps manifests from being lost.
 """
 
 from __future__ import annotations
@@ -46,6 +51,14 @@ class Batch:
     parts: list[Part]
     unreadable: list[tuple[str, str, bytes]]
     oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch whose manifest has been written and whose end is not known: enough to make it again without Redis."""
+
+    manifest: Manifest
+    chunks: Sequence[tuple[ChunkId, bytes]]
 
 
 def plan(node: str, chunks: Sequence[tuple[ChunkId, bytes]], fence: int) -> Batch:
@@ -102,6 +115,7 @@ class Flusher:
         self._kept: deque[tuple[int, ChunkId]] = deque()  # (when flushed, up to where): trimmed after keep_s
         self.stepping = asyncio.Lock()  #: held during a step of `run`: whoever holds it may stop the task between two
         self._fence: int | None = None
+        self._begun: Begun | None = None
         self._renewed_ms = 0
         self.done = _START  #: the newest chunk that is in the warehouse
         self.events = 0  #: flushed by this flusher
@@ -118,12 +132,12 @@ class Flusher:
                 while more:
                     async with self.stepping:
                         more = await self.step()
-                attempt = 0
-                if self._fence is not None:
-                    self.problem = None
+                    attempt = 0
+                    if self._fence is not None:
+                        self.problem = None  # here, for under steady load there is always more
                 await self._pause(self._interval_s)
             except LeaseLost as error:
-                self._fence, self.problem = None, str(error)
+                self.problem = str(error)
                 log.warning("another flusher owns the queue", extra={"reason": str(error)})
                 await self._pause(self._lease_s / 3)
             except Unavailable as error:
@@ -136,22 +150,34 @@ class Flusher:
 
     async def step(self) -> bool:
         """Flush one batch; whether there may be more. Raises LeaseLost, QueueAway or WarehouseAway, all safe to repeat."""
+        try:
+            return await self._step()
+        except LeaseLost:
+            self._fence = None
+            raise
+
+    async def _step(self) -> bool:
         if not await self._own():
             return False
-        assert self._fence is not None
         newest = await self._queue.manifest()
-        if newest is not None and newest.state == "open":
-            batch = await self._resume(newest, self._fence)
-        else:
-            if newest is not None and newest.last > self.done:  # an earlier flusher's, or ours and we did not learn of it
-                await self._finished(newest if self.done != _START else replace(newest, rows=0))
+        chunks = await self._unfinished(newest)
+        if not chunks:
+            if newest is not None and self.done == _START:
+                self._kept.append((self._clock(), newest.last))  # an earlier flusher's, not trimmed yet
+            await self._advance(newest.last if newest else _START)
             chunks = await self._gather(self.done)
-            if not chunks:
-                self.oldest_ms = None
-                await self._trim()
-                return False
-            batch = await asyncio.to_thread(plan, self._node, chunks, self._fence)  # 100,000 events take 0.4 s
-            await self._queue.write_manifest(batch.manifest)
+        if not chunks:
+            self.oldest_ms = None
+            await self._trim()
+            return False
+        assert self._fence is not None
+        batch = await asyncio.to_thread(plan, self._node, chunks, self._fence)  # 100,000 events take 0.4 s
+        if newest is not None and newest.last >= batch.manifest.first:
+            log.info("going on with an unfinished batch", extra={"events": batch.manifest.rows})
+            if newest.digest != batch.manifest.digest:
+                log.critical("the queue's chunks differ from their manifest", extra={"batch": f"{newest.first}…{newest.last}"})
+        self._begun = Begun(batch.manifest, chunks)
+        await self._queue.write_manifest(batch.manifest)
         self.oldest_ms = batch.oldest_ms or None
         await self._insert(batch)
         await self._queue.write_manifest(replace(batch.manifest, state="done"))
@@ -206,21 +232,30 @@ class Flusher:
             if len(page) < _PAGE:
                 return chunks
 
-    async def _resume(self, newest: Manifest, fence: int) -> Batch:
-        """The batch of an open manifest, read again, under the lease of now."""
-        chunks: list[tuple[ChunkId, bytes]] = []
-        after = newest.first.before()
-        while page := await self._queue.read(after, count=_PAGE, until=newest.last):
-            chunks += page
-            after = page[-1][0]
-        if not chunks:
+    async def _unfinished(self, newest: Manifest | None) -> Sequence[tuple[ChunkId, bytes]]:
+        """The chunks of a batch that was begun and not ended: this process's own, or else the open manifest's, read again."""
+        assert self._fence is not None
+        if self._begun is not None:
+            mine = self._begun.manifest
+            same = newest is not None and (newest.last, newest.digest) == (mine.last, mine.digest)
+            if newest is None or newest.last < mine.first or (same and newest.state == "open"):
+                return self._begun.chunks  # also when a failover took the manifest: some of it may be in the warehouse
+            self._begun = None
+            if same:  # its end was written, and nobody learned of it
+                await self._finished(mine)
+        if newest is None or newest.state == "done":
+            return ()
+        if newest.last > self.done:
+            chunks: list[tuple[ChunkId, bytes]] = []
+            after = newest.first.before()
+            while page := await self._queue.read(after, count=_PAGE, until=newest.last):
+                chunks += page
+                after = page[-1][0]
+            if chunks:
+                return chunks
             log.critical("the queue has lost a batch that was being flushed", extra={"batch": f"{newest.first}…{newest.last}"})
-            return Batch(replace(newest, rows=0, fence=fence), [], [], 0)
-        batch = await asyncio.to_thread(plan, self._node, chunks, fence)
-        if (batch.manifest.rows, batch.manifest.digest) != (newest.rows, newest.digest):
-            log.critical("the queue's chunks differ from their manifest", extra={"batch": f"{newest.first}…{newest.last}"})
-        log.info("going on with an unfinished batch", extra={"events": batch.manifest.rows})
-        return batch
+        await self._queue.write_manifest(replace(newest, state="done", fence=self._fence))
+        return ()
 
     async def _insert(self, batch: Batch) -> None:
         if batch.unreadable:
@@ -247,6 +282,7 @@ class Flusher:
             await self._insert_part(kind, rows[middle:], f"{token}:1")
 
     async def _finished(self, manifest: Manifest) -> None:
+        self._begun = None
         self.events += manifest.rows
         self.succeeded_ms = self._clock()
         self._metrics.add("pixeld_flushed_events_total", manifest.rows)
@@ -255,8 +291,8 @@ class Flusher:
         await self._trim()
 
     async def _advance(self, upto: ChunkId) -> None:
-        """Everything up to `upto` is in the warehouse, whoever put it there."""
-        if upto != self.done:
+        """Everything up to `upto` is in the warehouse, whoever put it there, and whatever a failover forgets."""
+        if upto > self.done:
             async with self._advanced:
                 self.done = upto
                 self._advanced.notify_all()

@@ -3,6 +3,15 @@
 Order is what makes every retry safe. There is one chunk on its way at a time and chunk ids only grow; while anything
 waits in the spill, everything goes through the spill. So a chunk whose outcome is unknown reaches Redis again under
 the same id before any later one does, and Redis refuses it if, and only if, it was stored the first time.
+
+A failover keeps that: replication is in order too, so a new primary holds all chunks up to some one and none after it.
+What was spilled is taken there if it is missing and refused if it is there. What the old primary confirmed and the new
+one misses is lost, unless the answers waited for replicas (`redis_replicas`): nobody has it any more to send it again.
+
+"Refused, therefore stored" would be wrong for ids below those that the stream has seen: a clock that went back while
+Redis was away and the data directory's own count was lost. So a refusal is looked into. The chunk is there; or it was
+flushed and trimmed since, which the manifest tells; or it goes into the spill again under an id above all others. That
+cannot count it twice, for an event's id derives from the chunk under which it reached the queue.
 """
 
 from __future__ import annotations
@@ -13,7 +22,7 @@ from collections.abc import Callable
 
 from pixeld.domain.events import ChunkId
 from pixeld.domain.ports import Queue
-from pixeld.errors import QueueAway, SpillFailed
+from pixeld.errors import Overtaken, QueueAway, SpillFailed
 from pixeld.ingest.buffer import Buffer, Chunk
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
@@ -28,6 +37,7 @@ class Shipper:
     def __init__(self, buffer: Buffer, queue: Queue, spill: Spill, metrics: Metrics, epoch: int) -> None:
         self._buffer, self._queue, self._spill, self._metrics = buffer, queue, spill, metrics
         self._next_id = ChunkId(epoch, 0)
+        self._epochs = {epoch}  # those of this process: nobody else's chunks come after its own
         self._spilled = asyncio.Event()
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
@@ -41,7 +51,7 @@ class Shipper:
         """Make every chunk of the buffer durable, for ever."""
         while True:
             chunk = await self._buffer.take()
-            chunk_id, self._next_id = self._next_id, ChunkId(self._next_id.epoch, self._next_id.seq + 1)
+            chunk_id = self._new_id()
             try:
                 async with self._last_mile:
                     stored = await self._store(chunk_id, chunk)
@@ -81,12 +91,14 @@ class Shipper:
     async def _store(self, chunk_id: ChunkId, chunk: Chunk) -> bool:
         if self._spill.empty:
             try:
-                await self._queue.push(chunk_id, chunk.data)
-                self.last_id, self._losing = chunk_id, False
+                await self._push(chunk_id, chunk.data)
+                self._losing = False
                 return True
             except QueueAway as error:
                 self._metrics.add("pixeld_queue_failures_total")
                 log.warning("Redis did not take a chunk; it goes to the spill", extra={"reason": str(error)})
+            except Overtaken:
+                chunk_id = self._new_id()
         try:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
@@ -103,6 +115,23 @@ class Shipper:
         self._metrics.add("pixeld_spilled_chunks_total")
         return True
 
+    async def _push(self, chunk_id: ChunkId, data: bytes) -> None:
+        """Store a chunk in Redis. Overtaken when it is not there and never was; then new ids are such as Redis takes."""
+        try:
+            await self._queue.push(chunk_id, data)
+        except Overtaken as error:
+            others = chunk_id.epoch in self._epochs and error.last.epoch not in self._epochs
+            if chunk_id > error.flushed or others:
+                log.critical("a chunk's id was too small for Redis; it gets a new one", extra={"reason": str(error)})
+                self._next_id = max(self._next_id, ChunkId(error.last.epoch + 1, 0))
+                self._epochs.add(self._next_id.epoch)
+                raise
+        self.last_id = max(self.last_id, chunk_id)
+
+    def _new_id(self) -> ChunkId:
+        new, self._next_id = self._next_id, ChunkId(self._next_id.epoch, self._next_id.seq + 1)
+        return new
+
     async def _replay_oldest(self) -> None:
         async with self._disk:
             damaged = self._spill.damaged
@@ -111,8 +140,11 @@ class Shipper:
         if segment is not None:
             number, chunks = segment
             for chunk_id, data in chunks:
-                await self._queue.push(chunk_id, data)
-                self.last_id = max(self.last_id, chunk_id)
+                try:
+                    await self._push(chunk_id, data)
+                except Overtaken:
+                    async with self._disk:
+                        await asyncio.to_thread(self._spill.append, self._new_id(), data)
             async with self._disk:
                 await asyncio.to_thread(self._spill.forget, number)
         self._mark()

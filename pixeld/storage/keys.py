@@ -22,13 +22,18 @@ def lease(node: str) -> str:
 
 
 def fence(node: str) -> str:
-    """Counter of leases ever granted: the newest lease's fencing token."""
+    """The newest lease's fencing token; it only grows."""
     return f"pixeld:{{{node}}}:fence"
 
 
 def manifest(node: str) -> str:
     """Hash: the newest batch, open or done."""
     return f"pixeld:{{{node}}}:manifest"
+
+
+def repeated(node: str) -> str:
+    """The newest chunk that came again after it had been stored: a write to wait for, never read."""
+    return f"pixeld:{{{node}}}:repeated"
 
 
 def dead(node: str) -> str:

@@ -9,21 +9,26 @@ from redis.exceptions import ResponseError
 
 from pixeld.domain.events import ChunkId
 from pixeld.domain.ports import Manifest
-from pixeld.errors import LeaseLost
+from pixeld.errors import LeaseLost, Overtaken, QueueAway
 from pixeld.storage import keys
-from pixeld.storage.redis import RedisClient, failures
+from pixeld.storage.redis import NO_REPLICAS, RedisClient, Replicas, failures, write
 
 _DATA = b"e"  # the only field of a stream entry
 
 # allow-oom: a full Redis is emptied by flushing, which must therefore still be able to write its few bytes (Redis 7, Valkey).
 # A lease is granted when nobody holds one, or to its own holder again: a node that restarts after a crash needn't wait for
 # its earlier self, which the data directory's lock has shown to be gone.
+# The fence is the clock in milliseconds, or one more than the last: after a failover to a server that misses the newest grant,
+# counting alone would give two holders the same number, and each would pass for the other.
 _ACQUIRE = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, string.find(held, ' ') + 1) ~= ARGV[1] then return false end
-local fence = redis.call('INCR', KEYS[2])
+local now = redis.call('TIME')
+local fence = math.max((tonumber(redis.call('GET', KEYS[2])) or 0) + 1, now[1] * 1000 + math.floor(now[2] / 1000))
+fence = string.format('%.0f', fence)
+redis.call('SET', KEYS[2], fence)
 redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
-return fence
+return tonumber(fence)
 """
 # The counter decides, not the lease: one that ran out while its holder was busy, and that nobody has taken, is still its own.
 _RENEW = """#!lua flags=allow-oom
@@ -45,13 +50,17 @@ return 1
 
 
 class RedisQueue:
-    """The queue of `node`. Needs Redis 6.2 or newer (XTRIM MINID, exclusive ranges) or any Valkey."""
+    """The queue of `node`. Needs Redis 6.2 or newer (XTRIM MINID, exclusive ranges) or any Valkey.
 
-    def __init__(self, redis: RedisClient, node: str) -> None:
+    What a failover must not take back is written once `replicas` have it too: chunks, manifests and the lease's fence. A
+    replica has everything that came before what it has, so that dead letters and trims need no waiting of their own.
+    """
+
+    def __init__(self, redis: RedisClient, node: str, replicas: Replicas = NO_REPLICAS) -> None:
         self.node = node
-        self._redis = redis
+        self._redis, self._replicas = redis, replicas
         self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
-        self._manifest, self._dead = keys.manifest(node), keys.dead(node)
+        self._manifest, self._dead, self._repeated = keys.manifest(node), keys.dead(node), keys.repeated(node)
         self._owner = ""
 
     async def announce(self) -> None:
@@ -63,11 +72,28 @@ class RedisQueue:
         """Store a chunk durably under its id; a repeat changes nothing."""
         with failures("storing a chunk"):
             try:
-                await self._redis.execute_command("XADD", self._stream, str(chunk_id), _DATA, data)
+                await write(self._redis, self._replicas, "XADD", self._stream, str(chunk_id), _DATA, data)
             except ResponseError as error:
-                # One writer, ids that only grow, chunks in order: an id that is too small now was stored before.
                 if "equal or smaller" not in str(error):
                     raise
+                await self._was_stored(chunk_id, data)
+
+    async def _was_stored(self, chunk_id: ChunkId, data: bytes) -> None:
+        """Return when a refused chunk is in the stream, and where it must be; else Overtaken, or QueueAway to try again."""
+        async with self._redis.pipeline(transaction=True) as pipe:  # one server's word, at one moment
+            pipe.xrange(self._stream, str(chunk_id), str(chunk_id)).xinfo_stream(self._stream).hgetall(self._manifest)
+            found, info, hashed = await pipe.execute()
+        last = ChunkId.parse(info["last-generated-id"])
+        if last < chunk_id:
+            raise QueueAway("Redis: another server answers than the one that refused the chunk")
+        if not found:
+            batch = _manifest(hashed)
+            flushed = ChunkId(0, 0) if batch is None else batch.last if batch.state == "done" else batch.first.before()
+            raise Overtaken(f"queue {self.node} is at {last} and has no chunk {chunk_id}", last, flushed)
+        if found[0][1].get(_DATA) != data:
+            raise Overtaken(f"queue {self.node} holds another chunk under {chunk_id}", last, ChunkId(0, 0))
+        if self._replicas.count:  # waiting is for a connection's own last write, and the refused one wrote nothing
+            await write(self._redis, self._replicas, "SET", self._repeated, str(chunk_id))
 
     async def last_id(self) -> ChunkId:
         """The greatest id that the stream ever held, trimmed ones included."""
@@ -85,7 +111,8 @@ class RedisQueue:
     async def acquire(self, owner: str, ttl_ms: int) -> int | None:
         """Take the lease; its fencing token, or None while another owner holds it."""
         self._owner = owner
-        granted: int | None = await self._script("taking the lease", _ACQUIRE, [self._lease, self._fence], [owner, ttl_ms])
+        replicas, args = self._replicas, [owner, ttl_ms]
+        granted: int | None = await self._script("taking the lease", _ACQUIRE, [self._lease, self._fence], args, replicas)
         return granted
 
     async def renew(self, fence: int, ttl_ms: int) -> None:
@@ -101,29 +128,26 @@ class RedisQueue:
     async def manifest(self) -> Manifest | None:
         """The newest manifest, or None before the first batch."""
         with failures("reading the manifest"):
-            found = await self._redis.hgetall(self._manifest)
-        if not found:
-            return None
-        text = {name.decode(): value.decode() for name, value in found.items()}
-        first, last = ChunkId.parse(text["first"]), ChunkId.parse(text["last"])
-        return Manifest(first, last, int(text["rows"]), text["digest"], text["state"], int(text["fence"]))
+            return _manifest(await self._redis.hgetall(self._manifest))
 
     async def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest, unless a newer lease exists."""
-        m = manifest
+        m, where = manifest, [self._manifest, self._fence]
         args = [m.fence, str(m.first), str(m.last), m.rows, m.digest, m.state]
-        if not await self._script("writing the manifest", _WRITE_MANIFEST, [self._manifest, self._fence], args):
+        if not await self._script("writing the manifest", _WRITE_MANIFEST, where, args, self._replicas):
             raise LeaseLost(f"queue {self.node} has a newer lease than {m.fence}; this flusher stops")
 
-    async def _script(self, doing: str, text: str, keys: list[str], args: list[Any]) -> Any:
+    async def _script(
+        self, doing: str, text: str, keys: list[str], args: list[Any], replicas: Replicas = NO_REPLICAS
+    ) -> Any:
         with failures(doing):
             try:
-                return await self._redis.register_script(text)(keys=keys, args=args)
+                return await write(self._redis, replicas, "EVAL", text, len(keys), *keys, *args)
             except ResponseError as error:
                 if "compiling" not in str(error):
                     raise
                 plain = text.partition("\n")[2]  # Redis before 7 knows no flags
-                return await self._redis.register_script(plain)(keys=keys, args=args)
+                return await write(self._redis, replicas, "EVAL", plain, len(keys), *keys, *args)
 
     async def bury(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
         """Put (event id, reason, bytes) on the dead-letter stream, all or none."""
@@ -142,6 +166,14 @@ class RedisQueue:
         """(chunks in the stream, dead letters)."""
         with failures("reading the queue's length"):
             return await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
+
+
+def _manifest(found: dict[bytes, bytes]) -> Manifest | None:
+    if not found:
+        return None
+    text = {name.decode(): value.decode() for name, value in found.items()}
+    first, last = ChunkId.parse(text["first"]), ChunkId.parse(text["last"])
+    return Manifest(first, last, int(text["rows"]), text["digest"], text["state"], int(text["fence"]))
 
 
 async def nodes(redis: RedisClient) -> list[str]:

@@ -11,6 +11,7 @@ from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
+from pixeld.storage.redis import NO_REPLICAS
 from pixeld.storage.redis_queue import RedisQueue
 from pixeld.tasks import cancel
 
@@ -41,8 +42,8 @@ class Reply:
 class FaultyQueue(RedisQueue):
     """A real queue that fails when it is told to: `before` or `after` the real thing happened."""
 
-    def __init__(self, redis, node=NODE):
-        super().__init__(redis, node)
+    def __init__(self, redis, node=NODE, replicas=NO_REPLICAS):
+        super().__init__(redis, node, replicas)
         self.faults, self.pushed = [], []
 
     async def push(self, chunk_id, data):
@@ -80,9 +81,9 @@ class MemoryWarehouse:
 class Ingest:
     """Buffer, shipper, spill and flusher of one start of one node."""
 
-    def __init__(self, redis, directory, clock, warehouse, epoch):
+    def __init__(self, redis, directory, clock, warehouse, epoch, replicas=NO_REPLICAS):
         self.clock, self.metrics, self.warehouse = clock, Metrics(), warehouse
-        self.queue = FaultyQueue(redis)
+        self.queue = FaultyQueue(redis, NODE, replicas)
         self.buffer, self.spill = Buffer(1 << 20), Spill(directory, 1 << 20)
         self.spill.open()
         self.shipper = Shipper(self.buffer, self.queue, self.spill, self.metrics, epoch)

@@ -229,6 +229,121 @@ async def test_a_full_redis_is_emptied_by_flushing(start, redis):
     assert len(ingest.warehouse.orders()) == 21
 
 
+MANIFEST, FENCE, LEASE = (f"pixeld:{{{NODE}}}:{name}" for name in ("manifest", "fence", "lease"))
+
+
+async def test_a_manifest_that_went_back_flushes_nothing_again(start, redis):
+    ingest = await start()
+    ingest.flusher._keep_s = 60
+    await ingest.send(1)
+    await ingest.flusher.drain()
+    before = await redis.hgetall(MANIFEST)
+    await ingest.send(2)
+    await ingest.flusher.drain()
+    await redis.hset(MANIFEST, mapping=before)  # as on a primary that misses the last writes
+    await ingest.send(3)
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1", "O-2", "O-3"]
+
+
+async def test_an_end_that_was_forgotten_is_written_again_and_inserts_nothing(start, redis):
+    ingest = await start()
+    ingest.flusher._keep_s = 60
+    await ingest.send(1)
+    await ingest.flusher.drain()
+    await redis.hset(MANIFEST, "state", "open")
+    ingest.warehouse.tokens.clear()  # as an engine that knows no tokens
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1"]
+    assert (await ingest.queue.manifest()).state == "done"
+
+
+@pytest.mark.parametrize("lost", ["manifest", "manifest and chunks"])
+async def test_a_batch_whose_manifest_was_lost_is_ended_as_it_was_begun(start, redis, lost):
+    ingest = await start()
+    await ingest.send(1, 2)
+    ingest.warehouse.faults = ["after"]
+    with pytest.raises(WarehouseAway):
+        await ingest.flusher.step()
+    await redis.delete(MANIFEST)
+    if lost == "manifest and chunks":
+        await redis.xtrim(f"pixeld:{{{NODE}}}:queue", maxlen=1)
+    await ingest.send(3)
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1", "O-2", "O-3"]
+    assert len(ingest.warehouse.tokens) == 2
+
+
+async def test_a_batch_that_another_flusher_has_ended_is_not_begun_again(start, redis):
+    ingest = await start()
+    ingest.flusher._keep_s = 60
+    await ingest.send(1, 2)
+    ingest.warehouse.faults = ["before"]
+    with pytest.raises(WarehouseAway):
+        await ingest.flusher.step()
+    await redis.delete(LEASE)
+    heir = ingest.another_flusher("heir")
+    heir._keep_s = 60
+    await ingest.send(3)
+    await heir.drain()
+    await heir.release()
+    ingest.clock.forward(5)
+    with pytest.raises(LeaseLost):
+        await ingest.flusher.step()
+    ingest.warehouse.tokens.clear()
+    assert await ingest.flusher.drain() == 0
+    assert ingest.warehouse.orders() == ["O-1", "O-2", "O-3"]
+
+
+async def test_a_grant_that_was_lost_gives_nobody_the_same_fence(start, redis):
+    ingest = await start()
+    await redis.set(FENCE, 41)
+    one = await ingest.queue.acquire("one", 10_000)
+    await redis.set(FENCE, 41)
+    await redis.delete(LEASE)  # as on a primary that misses the grant
+    two = await RedisQueue(redis, NODE).acquire("two", 10_000)
+    assert one > 41 and two > 41 and one != two
+    with pytest.raises(LeaseLost):
+        await ingest.queue.renew(one, 10_000)
+
+
+async def test_a_lost_lease_can_be_had_again(start, redis):
+    ingest = await start()
+    orphan = ingest.another_flusher("orphan")
+    await ingest.send(1)
+    await orphan.drain()
+    await redis.set(FENCE, 1)
+    ingest.clock.forward(5)
+    with pytest.raises(LeaseLost):
+        await orphan.step()
+    await ingest.send(2)
+    assert await orphan.drain() == 1
+
+
+async def test_under_steady_load_flushing_is_called_well_again(start):
+    ingest, sent = await start(), 0
+    ingest.warehouse.faults = ["before"]
+    await ingest.send(0)
+    ingest.tasks.append(asyncio.create_task(ingest.flusher.run()))
+    async with asyncio.timeout(5):
+        while ingest.flusher.problem != "refused for the test":
+            await asyncio.sleep(0)
+    insert = ingest.warehouse.insert
+
+    async def insert_and_send(*args):
+        nonlocal sent
+        await insert(*args)
+        sent += 1
+        await ingest.send(sent)
+
+    ingest.warehouse.insert = insert_and_send
+    async with asyncio.timeout(5):
+        while ingest.flusher.problem is not None:
+            await asyncio.sleep(0)
+    ingest.warehouse.insert = insert
+    assert sent > 0
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pixeld.domain.events import ChunkId, decode
-from pixeld.errors import SpillFailed
+from pixeld.errors import QueueAway, SpillFailed
 from pixeld.tasks import cancel
 from tests.flow.conftest import Reply, order
 
@@ -154,3 +154,65 @@ async def test_under_steady_load_the_spill_is_left_again(start):
     await ingest.shipper.shipped()
     assert all(reply.stored for reply in replies)
     assert await stored(ingest) == [f"O-{n + 1}" for n in range(len(replies))]
+
+
+async def test_ids_below_those_of_the_stream_are_not_taken_for_stored(start, clock):
+    ingest = await start()
+    later = ChunkId(clock() + 1_000_000, 0)  # a start whose clock was ahead, and which is forgotten
+    await ingest.queue.push(later, order(clock, "before"))
+    assert await ingest.send(1) == [True]
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await ingest.send(2) == [True]
+    assert await stored(ingest) == ["O-before", "O-1", "O-2"]
+    assert ingest.metrics.counts["pixeld_spilled_chunks_total"] == 1
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_spilled_ids_below_those_of_the_stream_are_stored_under_new_ones(start, clock, flushed):
+    ingest = await start()
+    replay = ingest.tasks.pop()
+    replay.cancel()
+    ingest.queue.faults = ["before"]
+    assert await ingest.send(1, 2) == [True] * 2  # Redis is away from the start on
+    await ingest.queue.push(ChunkId(clock() + 1_000_000, 0), order(clock, "before"))
+    if flushed:
+        await ingest.flusher.drain()
+    ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await ingest.send(3) == [True]
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-before", "O-1", "O-2", "O-3"]
+
+
+async def test_another_chunk_under_the_same_id_is_no_repeat(start, clock):
+    ingest = await start()
+    await ingest.queue.push(ChunkId(clock(), 0), order(clock, "other"))
+    assert await ingest.send(1) == [True]
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await stored(ingest) == ["O-other", "O-1"]
+
+
+async def test_what_was_flushed_and_trimmed_meanwhile_is_a_repeat(start):
+    ingest = await start()
+    ingest.tasks.pop().cancel()
+    ingest.queue.faults = ["after"]
+    assert await ingest.send(1) == [True]
+    await ingest.flusher.drain()
+    assert await stored(ingest) == []
+    again = await start()
+    await asyncio.wait_for(again.shipper.shipped(), 5)
+    assert await again.send(2) == [True]
+    await again.flusher.drain()
+    assert again.warehouse.orders() == ["O-1", "O-2"]
+
+
+async def test_a_connection_to_what_became_a_replica_is_left(start, redis):
+    ingest = await start()
+    before = await redis.client_id()
+    await redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(QueueAway, match="replica"):
+            await ingest.queue.push(ChunkId(ingest.clock(), 5), b"x")
+    finally:
+        await redis.replicaof("NO", "ONE")
+    assert await redis.client_id() != before

@@ -93,7 +93,8 @@ def test_the_environment_of_others_is_no_concern():
         ({}, {"public_url": "track.example"}, "public_url is 'track.example'; it must be like https://track.example"),
         ({}, {"cookie_name": "a b"}, "cookie_name must be letters, digits, - and _"),
         ({}, {"tls_cert": "c.pem"}, "tls_cert and tls_key go together: set both or neither"),
-        ({}, {"redis_url": "http://x"}, "redis_url must begin with redis://, rediss:// or unix://"),
+        ({}, {"redis_url": "http://x"}, "redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"),
+        ({}, {"redis_replicas": 1}, "redis_replicas needs a redis_url: the embedded Valkey has no replicas"),
         ({}, {"clickhouse_url": "http://x"}, "clickhouse_url must begin with clickhouse://"),
     ],
 )

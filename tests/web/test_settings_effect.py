@@ -123,6 +123,14 @@ async def redis_url(start, **_):
         assert not (running.settings.data_dir / "redis").exists()
 
 
+async def redis_replicas(start, **_):
+    async with start(redis_replicas=1, redis_timeout_s=0.1) as running:
+        assert (await get(running))[1]["x-pixeld"] == "ok"
+        health = await running.server.operations.health()
+        assert health["spill"].detail["bytes"] > 0  # nobody else has it
+        assert not health["redis"].ok and "0 of the 1 replicas" in health["redis"].detail["durability"]
+
+
 async def clickhouse_url(start, **_):
     async with start(clickhouse_url="clickhouse://127.0.0.1:2/pixeld") as running:
         async with asyncio.timeout(10):
@@ -326,7 +334,7 @@ EFFECTS = {
         **{
             (effect.__name__,): effect
             for effect in (
-                host, port, admin_host, admin_port, data_dir, redis_url, clickhouse_url, public_url, admin_token, signing_keys,
+                host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, keepalive_s, buffer_bytes, spill_bytes, redis_timeout_s, shutdown_s, log_level,
             )
