@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
-from pixeld.domain.events import ChunkId
+from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Queue
 from pixeld.errors import QueueAway, SpillFailed
 from pixeld.ingest.buffer import Buffer, Chunk
@@ -22,16 +23,27 @@ log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # then every second: Redis is back within one when it is back
 
 
+class Spilled(NamedTuple):
+    """What waits in the spill and Redis has not confirmed: its first chunk, how many events, when the first was taken."""
+
+    first: ChunkId
+    events: int
+    oldest_ms: int | None
+
+
 class Shipper:
     """Two tasks: `run` makes chunks durable, `replay` brings the spill's back. `epoch` numbers this start of the process."""
 
     def __init__(self, buffer: Buffer, queue: Queue, spill: Spill, metrics: Metrics, epoch: int) -> None:
         self._buffer, self._queue, self._spill, self._metrics = buffer, queue, spill, metrics
-        self._next_id = ChunkId(epoch, 0)
+        newest = None if spill.empty else spill.first(spill.last_id().before())
+        before = newest[0].earlier + newest[1].count(b"\n") if newest else 0  # the spill's events are counted in one go
+        self._next_id = ChunkId(epoch, 0).next(before)
         self._spilled = asyncio.Event()
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
         self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
+        self._refused = 0  # events lost to both Redis and the spill since the last one that was stored
         self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
         self._mark()
@@ -40,16 +52,21 @@ class Shipper:
         """Make every chunk of the buffer durable, for ever."""
         while True:
             chunk = await self._buffer.take()
-            chunk_id, self._next_id = self._next_id, ChunkId(self._next_id.epoch, self._next_id.seq + 1)
             try:
                 async with self._last_mile:
-                    stored = await self._store(chunk_id, chunk)
+                    stored = await self._store(self._next_id, chunk)
             except BaseException:
                 self._buffer.settle(chunk, False)  # no reply is left waiting by a stop or a bug
                 self._buffer.close()
                 raise
+            self._next_id = self._next_id.next(len(chunk.waiters) if stored else 0)
             if stored:
                 self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
+                if self._refused:
+                    log.info("events are stored again", extra={"refused": self._refused})
+                    self._refused = 0
+            else:
+                self._refused += len(chunk.waiters)
             self._buffer.settle(chunk, stored)
 
     async def replay(self) -> None:
@@ -77,6 +94,19 @@ class Shipper:
         await self._replayed.wait()
         return self.last_id
 
+    @property
+    def stored(self) -> int:
+        """Events made durable so far, but for a constant."""
+        return self._next_id.earlier
+
+    async def spilled(self) -> Spilled | None:
+        """What waits in the spill and nowhere else; None for nothing. OSError when it can't be read."""
+        if self._spill.empty:
+            return None
+        async with self._disk:
+            found = await asyncio.to_thread(self._spill.first, self.last_id)
+        return Spilled(found[0], self.stored - found[0].earlier, first_ms(found[1])) if found else None
+
     async def _store(self, chunk_id: ChunkId, chunk: Chunk) -> bool:
         if self._spill.empty:
             try:
@@ -90,7 +120,8 @@ class Shipper:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
         except SpillFailed as error:
-            log.error("a chunk is lost to both Redis and the spill; its replies say so", extra={"reason": str(error)})
+            if not self._refused:  # once, not for each of some hundred chunks a second
+                log.error("neither Redis nor the spill takes events; they are answered with 503", extra={"reason": str(error)})
             return False
         finally:
             self._mark()
