@@ -58,8 +58,8 @@ class ServerOperations:
         found["registry"] = Health(snapshot is not None, {"version": snapshot.version if snapshot else None})
         problem = self._flusher.problem
         found["clickhouse"] = Health(problem is None, {"reason": problem} if problem else self._engine())
-        spilled, most = self._spill.bytes, self._spill_bytes
-        found["spill"] = Health(spilled < most, {"bytes": spilled, "max_bytes": most, "empty": self._spill.empty})
+        spill = {"bytes": self._spill.bytes, "max_bytes": self._spill_bytes, "empty": self._spill.empty}
+        found["spill"] = Health(not self._shipper.refusing, spill)
         figures = {**self._watch.figures(), "buffer_bytes": self._buffer.bytes, "others": self._watch.others()}
         found["backlog"] = Health(not self._watch.late, figures)
         self.ready = all(health.ok for health in found.values())

@@ -64,6 +64,10 @@ class Queue(Protocol):
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
         """Store a chunk durably under its id. A repeat of an id that is already stored, or was, changes nothing."""
 
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
+        """Store chunks durably in one go, oldest first; those whose id was refused as stored already, for `push` to look into.
+        """
+
     async def last_id(self) -> ChunkId:
         """The greatest id that this stream ever held; `ChunkId(0, 0)` for none."""
 

@@ -121,9 +121,9 @@ class Flusher:
                 while more:
                     async with self.stepping:
                         more = await self.step()
-                attempt = 0
-                if self._fence is not None:
-                    self.problem = None
+                    attempt = 0
+                    if self._fence is not None:
+                        self.problem = None  # from the first batch on, however many are left
                 await self._pause(self._interval_s)
             except LeaseLost as error:
                 self._fence, self.problem = None, str(error)

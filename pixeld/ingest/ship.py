@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Queue
 from pixeld.errors import QueueAway, SpillFailed
-from pixeld.ingest.buffer import Buffer, Chunk
+from pixeld.ingest.buffer import CHUNK_BYTES, Buffer, Chunk
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
 
@@ -43,6 +43,7 @@ class Shipper:
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
         self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
+        self.refusing = False  #: whether the last chunk was lost to both, and nothing has made room since
         self._refused = 0  # events lost to both Redis and the spill since the last one that was stored
         self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
@@ -52,15 +53,17 @@ class Shipper:
         """Make every chunk of the buffer durable, for ever."""
         while True:
             chunk = await self._buffer.take()
+            chunk_id, self._next_id = self._next_id, self._next_id.next(0)
             try:
                 async with self._last_mile:
-                    stored = await self._store(self._next_id, chunk)
+                    stored = await self._store(chunk_id, chunk)
             except BaseException:
                 self._buffer.settle(chunk, False)  # no reply is left waiting by a stop or a bug
                 self._buffer.close()
                 raise
-            self._next_id = self._next_id.next(len(chunk.waiters) if stored else 0)
+            self.refusing = not stored
             if stored:
+                self._next_id = self._next_id.next(len(chunk.waiters))
                 self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
                 if self._refused:
                     log.info("events are stored again", extra={"refused": self._refused})
@@ -74,6 +77,7 @@ class Shipper:
         attempt = 0
         while True:
             await self._spilled.wait()
+            reached = self.last_id
             try:
                 if self._redis_is_back and self._spill.segments == 1:
                     async with self._last_mile:  # some milliseconds; else steady load would keep the spill alive for ever
@@ -85,8 +89,8 @@ class Shipper:
                 if attempt == 0:
                     log.warning("events wait in the spill", extra={"reason": str(error), "spill_bytes": self._spill.bytes})
                 self._redis_is_back = False
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-                attempt += 1
+                attempt = 1 if self.last_id > reached else attempt + 1  # a full Redis takes as much as flushing makes room for
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S)) - 1])
 
     async def shipped(self) -> ChunkId:
         """Wait until what was appended before this call is in Redis; the newest id there."""
@@ -135,11 +139,13 @@ class Shipper:
             self._metrics.add("pixeld_spill_damaged_records_total", self._spill.damaged - damaged)
         if segment is not None:
             number, chunks = segment
-            for chunk_id, data in chunks:
-                await self._queue.push(chunk_id, data)
-                self.last_id = max(self.last_id, chunk_id)
+            for group in _groups(chunks):  # one fsync a chunk would be no faster than what comes in behind
+                for chunk_id, data in await self._queue.push_all(group):
+                    await self._queue.push(chunk_id, data)
+                self.last_id = max(self.last_id, group[-1][0])
             async with self._disk:
                 await asyncio.to_thread(self._spill.forget, number)
+            self.refusing = False
         self._mark()
         if self._spill.empty:
             log.info("the spill is empty; events go to Redis again")
@@ -152,6 +158,20 @@ class Shipper:
         else:
             self._spilled.set()
             self._replayed.clear()
+
+
+def _groups(chunks: Sequence[tuple[ChunkId, bytes]]) -> Iterator[list[tuple[ChunkId, bytes]]]:
+    """`chunks` in order, as many together as make some CHUNK_BYTES."""
+    group: list[tuple[ChunkId, bytes]] = []
+    size = 0
+    for chunk in chunks:
+        if group and size + len(chunk[1]) > CHUNK_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(chunk)
+        size += len(chunk[1])
+    if group:
+        yield group
 
 
 def first_epoch(now_ms: Callable[[], int], *seen: ChunkId | int) -> int:

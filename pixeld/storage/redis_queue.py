@@ -16,6 +16,17 @@ from pixeld.storage.redis import RedisClient, failures
 _DATA = b"e"  # the only field of a stream entry
 
 # allow-oom: a full Redis is emptied by flushing, which must therefore still be able to write its few bytes (Redis 7, Valkey).
+_PUSH_ALL = """
+local refused = {}
+for i = 1, #ARGV, 2 do
+  local added = redis.pcall('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1])
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+    table.insert(refused, (i + 1) / 2)
+  end
+end
+return refused
+"""
 _ANNOUNCE = """#!lua flags=allow-oom
 return redis.call('SADD', KEYS[1], ARGV[1])
 """
@@ -74,6 +85,11 @@ class RedisQueue:
                 # One writer, ids that only grow, chunks in order: an id that is too small now was stored before.
                 if "equal or smaller" not in str(error):
                     raise
+
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
+        """Store chunks with one fsync, in order and none behind one that failed; those that were refused as repeats."""
+        args = [value for chunk_id, data in chunks for value in (str(chunk_id), data)]
+        return [chunks[n - 1] for n in await self._script("storing chunks", _PUSH_ALL, [self._stream], args)]
 
     async def last_id(self) -> ChunkId:
         """The greatest id that the stream ever held, trimmed ones included."""

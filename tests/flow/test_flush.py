@@ -236,6 +236,7 @@ async def test_a_full_redis_is_emptied_by_flushing(start, redis):
     [
         pytest.param(lambda q: q.announce(), id="announce"),
         pytest.param(lambda q: q.push(ChunkId(1, 1), b"x"), id="push"),
+        pytest.param(lambda q: q.push_all([(ChunkId(1, 1), b"x")]), id="push all"),
         pytest.param(lambda q: q.last_id(), id="last id"),
         pytest.param(lambda q: q.read(ChunkId(0, 0), count=1), id="read"),
         pytest.param(lambda q: q.acquire("x", 1), id="acquire"),
@@ -375,3 +376,21 @@ async def test_what_is_read_at_once_is_bounded(start, monkeypatch, clock, size):
     await ingest.flusher.step()
     assert max(sum(len(data) for _, data in page) for page in pages) <= 5 << 20
     assert len(pages) <= 4
+
+
+async def test_once_a_batch_has_gone_through_no_problem_is_told_however_many_are_left(start, monkeypatch):
+    ingest, entered = await start(), asyncio.Event()
+    await ingest.send(1, 2, 3)
+    ingest.flusher._max_events, ingest.flusher.problem = 1, "ClickHouse is away, for the test"
+    insert = ingest.warehouse.insert
+
+    async def stop_at_the_second(*args):
+        if ingest.warehouse.orders():
+            entered.set()
+            await asyncio.Event().wait()
+        await insert(*args)
+
+    monkeypatch.setattr(ingest.warehouse, "insert", stop_at_the_second)
+    ingest.tasks.append(asyncio.create_task(ingest.flusher.run()))
+    await asyncio.wait_for(entered.wait(), 5)
+    assert ingest.flusher.problem is None

@@ -9,6 +9,7 @@ import pytest
 
 from pixeld.domain.events import ChunkId
 from pixeld.errors import SpillFailed, WarehouseAway
+from pixeld.ingest import ship
 from pixeld.ingest import watch as watching
 from pixeld.storage.redis import connect
 from pixeld.storage.redis_queue import RedisQueue
@@ -115,22 +116,28 @@ async def test_a_spill_that_an_earlier_start_left(start):
     assert await figures(ingest) == (0, 0)
 
 
-async def test_stream_and_spill_together_and_what_is_in_both_counts_once(start):
+async def test_stream_and_spill_together_and_what_is_in_both_counts_once(start, monkeypatch):
     ingest = await start()
+    monkeypatch.setattr(ship, "CHUNK_BYTES", 1)  # chunk by chunk
     ingest.tasks.pop().cancel()  # replay stands
     ingest.queue.faults = [None, "after", "before"]
     await ingest.send(1, 2, 3, 4)  # 1 in Redis; 2 in both, and nobody knows; 3 and 4 in the spill
     ingest.clock.forward(3)
     assert await figures(ingest) == (3, 4)
-    ingest.queue.faults = [None, None, "before"]
+    ingest.queue.faults = [None, None, *["before"] * 100]
     replaying = asyncio.create_task(ingest.shipper.replay())
     async with asyncio.timeout(5):
-        while ingest.queue.faults:
+        while len(ingest.queue.faults) == 102 or ingest.queue.faults[0] is None:
             await asyncio.sleep(0)
     assert await figures(ingest) == (3, 4)  # 2 and 3 are confirmed, and their segment is still there
+    await ingest.flusher.drain()
+    assert await figures(ingest) == (3, 1)
+    ingest.queue.faults.clear()
     await asyncio.wait_for(ingest.shipper.shipped(), 5)
     replaying.cancel()
-    assert await figures(ingest) == (3, 4)
+    assert await figures(ingest) == (3, 1)
+    await ingest.flusher.drain()
+    assert await figures(ingest) == (0, 0)
 
 
 async def test_redis_going_away_loses_no_figure(start):
@@ -279,3 +286,16 @@ async def test_what_is_flushed_makes_room_at_once_while_events_wait_in_the_spill
     pressed = True
     await ingest.flusher.drain()
     assert (await ingest.queue.backlog()).chunks == 0
+
+
+async def test_a_spill_that_refuses_says_so_until_there_is_room(start):
+    ingest = await start()
+    ingest.spill._max_bytes = 200  # one order, not two
+    ingest.queue.faults = ["before"] * 1000
+    assert await ingest.send(1) == [True]
+    assert not ingest.shipper.refusing
+    assert await ingest.send(2) == [False]
+    assert ingest.shipper.refusing and ingest.spill.bytes < 200
+    ingest.queue.faults.clear()
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert not ingest.shipper.refusing
