@@ -20,6 +20,7 @@ from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
 
 log = logging.getLogger(__name__)
+_TELL_S = 60.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # then every second: Redis is back within one when it is back
 
 
@@ -44,7 +45,7 @@ class Shipper:
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
         self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
         self.refusing = False  #: whether the last chunk was lost to both, and nothing has made room since
-        self._refused = 0  # events lost to both Redis and the spill since the last one that was stored
+        self._told_s = -_TELL_S  # when the log was last told of that
         self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
         self._mark()
@@ -65,11 +66,6 @@ class Shipper:
             if stored:
                 self._next_id = self._next_id.next(len(chunk.waiters))
                 self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
-                if self._refused:
-                    log.info("events are stored again", extra={"refused": self._refused})
-                    self._refused = 0
-            else:
-                self._refused += len(chunk.waiters)
             self._buffer.settle(chunk, stored)
 
     async def replay(self) -> None:
@@ -124,7 +120,9 @@ class Shipper:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
         except SpillFailed as error:
-            if not self._refused:  # once, not for each of some hundred chunks a second
+            now = asyncio.get_running_loop().time()
+            if now - self._told_s >= _TELL_S:  # not for each of some hundred chunks a second
+                self._told_s = now
                 log.error("neither Redis nor the spill takes events; they are answered with 503", extra={"reason": str(error)})
             return False
         finally:
