@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import maxminddb
@@ -30,6 +31,7 @@ from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper, first_epoch
 from pixeld.ingest.spill import Spill
+from pixeld.ingest.watch import Watch
 from pixeld.metrics import Metrics
 from pixeld.operations import ServerOperations
 from pixeld.settings import Settings
@@ -37,7 +39,7 @@ from pixeld.storage import migrations as schema
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import RedisClient, Replicas, connect, fitness
-from pixeld.storage.redis_queue import RedisQueue, nodes
+from pixeld.storage.redis_queue import RedisQueue, nodes, others
 from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.storage.warehouse import Warehouse
@@ -155,7 +157,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     # Redis. One connection for shipping, so that no report or flush ever stands before a chunk; more patience for the others.
     url = settings.redis_url
     if url is None:
-        embedded = EmbeddedRedis(settings.data_dir / "redis")
+        embedded = EmbeddedRedis(settings.data_dir / "redis", settings.queue_bytes)
         await embedded.start()
         stack.push_async_callback(embedded.stop)
         tasks.start("embedded-redis", embedded.keep())
@@ -206,6 +208,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
             max_events=settings.flush_max_events,
             keep_s=settings.flush_keep_s,
             lease_s=settings.lease_s,
+            pressed=lambda: not spill.empty,
         )
 
     flusher = flusher_of(data.node)
@@ -218,12 +221,25 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     stack.push_async_callback(buffer.drained)
     tasks.start("registry", registry.follow())
 
+    watch = Watch(
+        buffer=buffer,
+        shipper=shipper,
+        spill=spill,
+        queue=queue,
+        others=partial(others, redis, data.node),
+        flusher=flusher,
+        clock=clock,
+        late_s=settings.late_s,
+    )
+    tasks.start("watch", watch.run())
+
     # Listeners
     reports = Reports(warehouse)
     operations = ServerOperations(
         redis=redis,
         redis_replicas=settings.redis_replicas,
         queue=queue,
+        watch=watch,
         buffer=buffer,
         spill=spill,
         spill_bytes=settings.spill_bytes,
@@ -253,11 +269,10 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         await demo_pages.register(registry, tracker_url)
 
     metrics.gauge("pixeld_ready", lambda: operations.ready)
-    metrics.gauge("pixeld_queue_chunks", lambda: operations.chunks)
-    metrics.gauge("pixeld_dead_letters", lambda: operations.dead_letters)
     metrics.gauge("pixeld_buffer_bytes", lambda: buffer.bytes)
-    metrics.gauge("pixeld_spill_bytes", lambda: spill.bytes)
-    metrics.gauge("pixeld_oldest_unflushed_seconds", lambda: operations.oldest_unflushed_ms() / 1000)
+    for prefix, figures in (("pixeld", watch.figures), ("pixeld_others", watch.others)):
+        for name in figures():
+            metrics.gauge(f"{prefix}_{name}", partial(_figure, figures, name))
     metrics.gauge("pixeld_flush_last_success_timestamp_seconds", lambda: flusher.succeeded_ms / 1000)
     metrics.gauge("pixeld_connections", lambda: listener.connections)
     admin_url = f"http://{settings.admin_host}:{admin_socket.getsockname()[1]}"
@@ -265,6 +280,10 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     gc.freeze()  # what start-up made lives for ever; the collector needn't look at it again
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": epoch})
     return Server(started, operations, registry, reports, failed)
+
+
+def _figure(figures: Callable[[], dict[str, float]], name: str) -> float:
+    return figures()[name]
 
 
 def load_policy(settings: Settings) -> tuple[privacy.Policy, str | None]:

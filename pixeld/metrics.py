@@ -16,9 +16,14 @@ GAUGES = {
     "pixeld_ready": "1 when every dependency does its part, else 0.",
     "pixeld_buffer_bytes": "Bytes of events in memory that are not durable yet.",
     "pixeld_spill_bytes": "Bytes on disk that Redis has not taken yet.",
-    "pixeld_queue_chunks": "Chunks in the Redis stream, those kept after their flush included.",
-    "pixeld_dead_letters": "Entries in the dead-letter stream.",
-    "pixeld_oldest_unflushed_seconds": "Age of the oldest event that is answered but not in ClickHouse yet.",
+    "pixeld_queue_chunks": "Chunks in the Redis stream, those kept after their flush included; as last seen in Redis.",
+    "pixeld_dead_letters": "Entries in the dead-letter stream, which wait for a person; as last seen in Redis.",
+    "pixeld_oldest_unflushed_seconds": "Age of the oldest event that is not in ClickHouse yet: in spill, Redis or buffer.",
+    "pixeld_waiting_events": "Events answered and not in ClickHouse yet, whichever process took them: in the spill, and in "
+    "Redis behind the last finished batch. Exact; what Redis holds is known once it has answered this process.",
+    "pixeld_others_waiting_events": "Events that wait in Redis in the queues of all other nodes, living or gone.",
+    "pixeld_others_oldest_unflushed_seconds": "Age of the oldest of them.",
+    "pixeld_others_dead_letters": "Dead letters of all other nodes.",
     "pixeld_flush_last_success_timestamp_seconds": "Unix time of the last finished batch.",
     "pixeld_connections": "Open connections on the public listener.",
 }

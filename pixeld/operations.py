@@ -15,12 +15,12 @@ from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
 from pixeld.ingest.spill import Spill
+from pixeld.ingest.watch import LOOK_S, Watch
 from pixeld.storage.redis import RedisClient, fitness
 from pixeld.storage.warehouse import Warehouse
 from pixeld.web.keys import Health
 
 _FLUSH_S = 15.0
-_LATE_MS = 60_000  # at an interval of 1 s, a minute unflushed means that nobody flushes
 _TAIL_S = 0.2
 
 
@@ -33,6 +33,7 @@ class ServerOperations:
         redis: RedisClient,
         redis_replicas: int,
         queue: Queue,
+        watch: Watch,
         buffer: Buffer,
         spill: Spill,
         spill_bytes: int,
@@ -42,35 +43,27 @@ class ServerOperations:
         registry: Registry,
         clock: Callable[[], int],
     ) -> None:
-        self._redis, self._queue, self._buffer, self._spill = redis, queue, buffer, spill
+        self._redis, self._queue, self._watch, self._buffer, self._spill = redis, queue, watch, buffer, spill
         self._redis_replicas = redis_replicas
         self._spill_bytes, self._shipper, self._flusher, self._warehouse = spill_bytes, shipper, flusher, warehouse
         self._registry, self._clock = registry, clock
         self.stopping = False
         self.ready = False  #: as of the last look
-        self.chunks = self.dead_letters = 0  #: as of the last look
 
     async def health(self) -> dict[str, Health]:
-        """Every dependency's state."""
+        """Every dependency's state, within 2 s. A dead letter makes nothing unready: it waits for a person, and taking this
+        server out of service would not bring one.
+        """
         found = {"server": Health(not self.stopping, {"pid": os.getpid(), "stopping": self.stopping})}
-        try:
-            fit = await fitness(self._redis, self._redis_replicas)
-            self.chunks, self.dead_letters = await self._queue.backlog()
-            durability = {"durable": fit.durable, "durability": fit.text, "replicas": fit.replicas}
-            backlog = {"chunks": self.chunks, "dead_letters": self.dead_letters}
-            found["redis"] = Health(fit.enough, {"server": fit.server, **durability, **backlog})
-        except QueueAway as error:
-            found["redis"] = Health(False, {"reason": str(error)})
+        found["redis"], _ = await asyncio.gather(self._fitness(), self._watch.look())
         snapshot = self._registry.snapshot
         found["registry"] = Health(snapshot is not None, {"version": snapshot.version if snapshot else None})
         problem = self._flusher.problem
         found["clickhouse"] = Health(problem is None, {"reason": problem} if problem else self._engine())
-        spilled, most = self._spill.bytes, self._spill_bytes
-        found["spill"] = Health(spilled < most, {"bytes": spilled, "max_bytes": most, "empty": self._spill.empty})
-        age_ms = self.oldest_unflushed_ms()
-        found["backlog"] = Health(
-            age_ms < _LATE_MS, {"buffer_bytes": self._buffer.bytes, "oldest_unflushed_seconds": round(age_ms / 1000, 3)}
-        )
+        spill = {"bytes": self._spill.bytes, "max_bytes": self._spill_bytes, "empty": self._spill.empty}
+        found["spill"] = Health(not self._shipper.refusing, spill)
+        figures = {**self._watch.figures(), "buffer_bytes": self._buffer.bytes, "others": self._watch.others()}
+        found["backlog"] = Health(not self._watch.late, figures)
         self.ready = all(health.ok for health in found.values())
         return found
 
@@ -78,10 +71,16 @@ class ServerOperations:
         tokens = self._warehouse.features.insert_tokens
         return {"version": self._warehouse.version, "counts": "exactly once" if tokens else "at least once"}
 
-    def oldest_unflushed_ms(self) -> int:
-        """Age of the oldest event that waits in the queue; 0 when none does."""
-        oldest_ms = self._flusher.oldest_ms
-        return max(0, self._clock() - oldest_ms) if oldest_ms is not None else 0
+    async def _fitness(self) -> Health:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                fit = await fitness(self._redis, self._redis_replicas)
+            durability = {"durable": fit.durable, "durability": fit.text, "replicas": fit.replicas}
+            return Health(fit.enough, {"server": fit.server, **durability})
+        except QueueAway as error:
+            return Health(False, {"reason": str(error)})
+        except TimeoutError:
+            return Health(False, {"reason": f"Redis has not answered within {LOOK_S} s"})
 
     async def flush(self) -> int:
         """Bring everything answered so far into ClickHouse; how many events that took."""

@@ -65,11 +65,15 @@ class Settings:
     keepalive_s: float = setting(75.0, "How long an idle connection is kept open.")
     buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
     spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
+    queue_bytes: int = setting(
+        512 << 20, "Most memory of the embedded Valkey; then the spill. An external Redis has its own maxmemory."
+    )
     redis_timeout_s: float = setting(2.0, "How long Redis may take to store a chunk before it goes to the spill.")
     flush_interval_s: float = setting(1.0, "How often queued events are flushed into ClickHouse.")
-    flush_max_events: int = setting(100_000, "Most events in one batch.")
+    flush_max_events: int = setting(50_000, "Most events in one batch; so many take up to 90 MiB while they are inserted.")
     flush_keep_s: float = setting(10.0, "How long flushed chunks stay in Redis, where an operator can still read them.")
     lease_s: float = setting(10.0, "How long a flusher may be silent before another one takes its stream.")
+    late_s: float = setting(60.0, "How long events may wait for ClickHouse; then not ready, and a warning this often.")
     shutdown_s: float = setting(18.0, "Longest time from SIGTERM to the end.")
     log_level: str = setting("info", "debug, info, warning or error.")
 
@@ -107,11 +111,13 @@ def _problems(s: Settings) -> list[str | None]:
         between("buffer_bytes", 1 << 16, 1 << 36),
         between("spill_bytes", 1 << 16, 1 << 44),
         between("redis_replicas", 0, 16),
+        between("queue_bytes", 4 << 20, 1 << 44),
         between("redis_timeout_s", 0.05, 60),
         between("flush_interval_s", 0.01, 3600),
         between("flush_max_events", 1, 1_000_000),
         between("flush_keep_s", 0, 86_400),
         between("lease_s", 1, 3600),
+        between("late_s", 0.1, 86_400),
         between("shutdown_s", 1, 600),
     ]
     if (s.tls_cert is None) != (s.tls_key is None):

@@ -78,6 +78,11 @@ class Process:
             with error:
                 return error.code, json.loads(error.read() or b"null")
 
+    def text(self, path):
+        """What an admin address without a token answers."""
+        with urllib.request.urlopen(self.admin + path, timeout=30) as response:
+            return response.read().decode()
+
     async def register(self, client="shop", partners=("blog", "deals"), **fields):
         shop = {"id": client, "name": client, "landing_url": f"https://{client}.example/", "currency": "EUR"} | fields
         assert (await self.api("POST", "/api/clients", shop))[0] == 201

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pixeld.domain.events import ChunkId
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
@@ -30,6 +30,17 @@ class Manifest:
     fence: int
 
 
+class Backlog(NamedTuple):
+    """What a queue holds. `events` are those behind the newest batch that is done, `oldest_ms` is when the first of them was
+    taken (None for none).
+    """
+
+    chunks: int  #: in the stream, those kept after their flush included
+    dead_letters: int
+    events: int
+    oldest_ms: int | None
+
+
 class Waiter(Protocol):
     """Someone whose reply may leave once an event is durable, or must be another one if it can't be."""
 
@@ -52,6 +63,10 @@ class Queue(Protocol):
 
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
         """Store a chunk durably under its id; a repeat changes nothing. Overtaken: the id is too small, the chunk not there.
+        """
+
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
+        """Store chunks durably in one go, oldest first; those whose id was refused as stored already, for `push` to look into.
         """
 
     async def last_id(self) -> ChunkId:
@@ -81,8 +96,8 @@ class Queue(Protocol):
     async def trim(self, upto: ChunkId) -> None:
         """Forget every chunk up to and including `upto`."""
 
-    async def backlog(self) -> tuple[int, int]:
-        """(chunks waiting or kept, dead letters)."""
+    async def backlog(self, until: ChunkId | None = None) -> Backlog:
+        """What it holds now; `events` and `oldest_ms` only of chunks at most `until`."""
 
 
 class Registry(Protocol):

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from pixeld.domain.events import first_ms
 from pixeld.domain.ports import Waiter
 
 CHUNK_BYTES = 1 << 20  # some 5,000 events: past it one fsync is shared enough, and Redis is not held up by one huge value
@@ -32,6 +33,7 @@ class Buffer:
         self._waiters: list[Waiter] = []
         self._filled = asyncio.Event()
         self._appended = self._settled = 0  # events, ever
+        self._taken: Chunk | None = None
         self._watching: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._closed = False
         self.bytes = 0  #: taken and not settled yet
@@ -50,6 +52,11 @@ class Buffer:
             self._filled.set()
         return True
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest event whose reply waits was taken; None when none does."""
+        return first_ms(self._taken.data if self._taken else self._lines[0] if self._lines else b"")
+
     async def take(self) -> Chunk:
         """What has gathered, up to CHUNK_BYTES (or one event, if that alone is larger); waits for the first event."""
         await self._filled.wait()
@@ -64,12 +71,14 @@ class Buffer:
         self._lines, self._waiters = lines[n:], waiters[n:]
         if not self._lines:
             self._filled.clear()
+        self._taken = chunk
         return chunk
 
     def settle(self, chunk: Chunk, stored: bool) -> None:
         """The chunk is durable, or never will be: every reply may leave. One write a connection: all learn first,
         then send.
         """
+        self._taken = None
         self.bytes -= len(chunk.data)
         for waiter in chunk.waiters:
             waiter.settle(stored)

@@ -28,7 +28,7 @@ from pixeld.errors import LeaseLost, Unavailable, WarehouseRefused
 from pixeld.metrics import Metrics
 
 log = logging.getLogger(__name__)
-_PAGE = 64  # chunks read at once: at most 64 MiB (buffer.CHUNK_BYTES each), usually far less
+_PAGE, _PAGE_BYTES = 1024, 4 << 20  # chunks read at once, at most; and how many bytes they should be together
 _BATCH_BYTES = 32 << 20  # past it a batch is closed early, so that memory stays bounded whatever an event's size
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _START = ChunkId(0, 0)
@@ -50,7 +50,6 @@ class Batch:
     manifest: Manifest
     parts: list[Part]
     unreadable: list[tuple[str, str, bytes]]
-    oldest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def plan(node: str, chunks: Sequence[tuple[ChunkId, bytes]], fence: int) -> Batc
     digest = sha256()
     tables: dict[tuple[str, str], list[Row]] = {}
     unreadable: list[tuple[str, str, bytes]] = []
-    rows, oldest_ms = 0, 0
+    rows = 0
     for chunk_id, data in chunks:
         digest.update(f"{chunk_id}\n".encode())
         digest.update(data)
@@ -76,9 +75,7 @@ def plan(node: str, chunks: Sequence[tuple[ChunkId, bytes]], fence: int) -> Batc
             unreadable.append((f"{node}-{chunk_id}", str(error), data))
             continue
         for index, (kind, values) in enumerate(events):
-            at_ms = int(values[0])
-            oldest_ms = min(oldest_ms or at_ms, at_ms)
-            month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y%m")
+            month = datetime.fromtimestamp(int(values[0]) // 1000, UTC).strftime("%Y%m")
             tables.setdefault((kind.code, month), []).append((*values, f"{node}-{chunk_id}-{index}"))
         rows += len(events)
     first, last = chunks[0][0], chunks[-1][0]
@@ -87,7 +84,12 @@ def plan(node: str, chunks: Sequence[tuple[ChunkId, bytes]], fence: int) -> Batc
         Part(KINDS[code], tables[code, month], f"v1:{node}:{first}:{last}:{manifest.digest[:32]}:{code}:{month}")
         for code, month in sorted(tables)
     ]
-    return Batch(manifest, parts, unreadable, oldest_ms)
+    return Batch(manifest, parts, unreadable)
+
+
+def _page(chunks: int, size: int) -> int:
+    """How many chunks to read next, after `chunks` that took `size` bytes."""
+    return max(1, min(_PAGE, _PAGE_BYTES * chunks // size)) if size else 1
 
 
 class Flusher:
@@ -106,10 +108,12 @@ class Flusher:
         max_events: int,
         keep_s: float,
         lease_s: float,
+        pressed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._queue, self._warehouse, self._metrics = queue, warehouse, metrics
         self._node, self._owner, self._clock = node, owner, clock
         self._interval_s, self._max_events, self._keep_s, self._lease_s = interval_s, max_events, keep_s, lease_s
+        self._pressed = pressed  # whether Redis' memory is wanted for other things than what is flushed already
         self._wake = asyncio.Event()
         self._advanced = asyncio.Condition()
         self._kept: deque[tuple[int, ChunkId]] = deque()  # (when flushed, up to where): trimmed after keep_s
@@ -119,7 +123,6 @@ class Flusher:
         self._renewed_ms = 0
         self.done = _START  #: the newest chunk that is in the warehouse
         self.events = 0  #: flushed by this flusher
-        self.oldest_ms: int | None = None  #: when the oldest event that waits was answered
         self.succeeded_ms = 0  #: when the last batch was finished
         self.problem: str | None = "not started yet"  #: why flushing stands still, None when it doesn't
 
@@ -134,7 +137,7 @@ class Flusher:
                         more = await self.step()
                     attempt = 0
                     if self._fence is not None:
-                        self.problem = None  # here, for under steady load there is always more
+                        self.problem = None  # from the first batch on, however many are left
                 await self._pause(self._interval_s)
             except LeaseLost as error:
                 self.problem = str(error)
@@ -167,7 +170,6 @@ class Flusher:
             await self._advance(newest.last if newest else _START)
             chunks = await self._gather(self.done)
         if not chunks:
-            self.oldest_ms = None
             await self._trim()
             return False
         assert self._fence is not None
@@ -178,7 +180,6 @@ class Flusher:
                 log.critical("the queue's chunks differ from their manifest", extra={"batch": f"{newest.first}…{newest.last}"})
         self._begun = Begun(batch.manifest, chunks)
         await self._queue.write_manifest(batch.manifest)
-        self.oldest_ms = batch.oldest_ms or None
         await self._insert(batch)
         await self._queue.write_manifest(replace(batch.manifest, state="done"))
         await self._finished(batch.manifest)
@@ -222,14 +223,15 @@ class Flusher:
         chunks: list[tuple[ChunkId, bytes]] = []
         events = size = 0
         while True:
-            page = await self._queue.read(after, count=_PAGE)
+            count = _page(len(chunks), size)
+            page = await self._queue.read(after, count=count)
             for chunk_id, data in page:
                 lines = data.count(b"\n")
                 if chunks and (events + lines > self._max_events or size + len(data) > _BATCH_BYTES):
                     return chunks
                 chunks.append((chunk_id, data))
                 events, size, after = events + lines, size + len(data), chunk_id
-            if len(page) < _PAGE:
+            if len(page) < count:
                 return chunks
 
     async def _unfinished(self, newest: Manifest | None) -> Sequence[tuple[ChunkId, bytes]]:
@@ -247,9 +249,10 @@ class Flusher:
             return ()
         if newest.last > self.done:
             chunks: list[tuple[ChunkId, bytes]] = []
-            after = newest.first.before()
-            while page := await self._queue.read(after, count=_PAGE, until=newest.last):
+            after, size = newest.first.before(), 0
+            while page := await self._queue.read(after, count=_page(len(chunks), size), until=newest.last):
                 chunks += page
+                size += sum(len(data) for _, data in page)
                 after = page[-1][0]
             if chunks:
                 return chunks
@@ -298,7 +301,8 @@ class Flusher:
                 self._advanced.notify_all()
 
     async def _trim(self) -> None:
-        due = [upto for flushed_ms, upto in self._kept if self._clock() - flushed_ms >= self._keep_s * 1000]
+        keep_ms = 0 if self._pressed() else self._keep_s * 1000
+        due = [upto for flushed_ms, upto in self._kept if self._clock() - flushed_ms >= keep_ms]
         if due:
             await self._queue.trim(max(due))
             while self._kept and self._kept[0][1] <= max(due):  # only now: a trim that failed is to be repeated

@@ -18,17 +18,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
-from pixeld.domain.events import ChunkId
+from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Queue
 from pixeld.errors import Overtaken, QueueAway, SpillFailed
-from pixeld.ingest.buffer import Buffer, Chunk
+from pixeld.ingest.buffer import CHUNK_BYTES, Buffer, Chunk
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
 
 log = logging.getLogger(__name__)
+_TELL_S = 60.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)  # then every second: Redis is back within one when it is back
+
+
+class Spilled(NamedTuple):
+    """What waits in the spill and Redis has not confirmed: its first chunk, how many events, when the first was taken."""
+
+    first: ChunkId
+    events: int
+    oldest_ms: int | None
 
 
 class Shipper:
@@ -36,13 +46,16 @@ class Shipper:
 
     def __init__(self, buffer: Buffer, queue: Queue, spill: Spill, metrics: Metrics, epoch: int) -> None:
         self._buffer, self._queue, self._spill, self._metrics = buffer, queue, spill, metrics
-        self._next_id = ChunkId(epoch, 0)
+        newest = None if spill.empty else spill.first(spill.last_id().before())
+        before = newest[0].earlier + newest[1].count(b"\n") if newest else 0  # the spill's events are counted in one go
+        self._next_id = ChunkId(epoch, 0).next(before)
         self._epochs = {epoch}  # those of this process: nobody else's chunks come after its own
         self._spilled = asyncio.Event()
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
         self._last_mile = asyncio.Lock()  # held while the last segment is brought back: nothing may be spilled behind it
-        self._losing = False  # whether the newest chunk was lost: told once, not for each of hundreds a second
+        self.refusing = False  #: whether the last chunk was lost to both, and nothing has made room since
+        self._told_s = -_TELL_S  # when the log was last told of that
         self._redis_is_back = False  # whether the segment before this one went to Redis without a failure
         self.last_id = ChunkId(0, 0)  #: the newest chunk that Redis confirmed
         self._mark()
@@ -59,7 +72,9 @@ class Shipper:
                 self._buffer.settle(chunk, False)  # no reply is left waiting by a stop or a bug
                 self._buffer.close()
                 raise
+            self.refusing = not stored
             if stored:
+                self._next_id = self._next_id.next(len(chunk.waiters))
                 self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
             self._buffer.settle(chunk, stored)
 
@@ -68,6 +83,7 @@ class Shipper:
         attempt = 0
         while True:
             await self._spilled.wait()
+            reached = self.last_id
             try:
                 if self._redis_is_back and self._spill.segments == 1:
                     async with self._last_mile:  # some milliseconds; else steady load would keep the spill alive for ever
@@ -79,8 +95,8 @@ class Shipper:
                 if attempt == 0:
                     log.warning("events wait in the spill", extra={"reason": str(error), "spill_bytes": self._spill.bytes})
                 self._redis_is_back = False
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-                attempt += 1
+                attempt = 1 if self.last_id > reached else attempt + 1  # a full Redis takes as much as flushing makes room for
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S)) - 1])
 
     async def shipped(self) -> ChunkId:
         """Wait until what was appended before this call is in Redis; the newest id there."""
@@ -88,30 +104,41 @@ class Shipper:
         await self._replayed.wait()
         return self.last_id
 
+    @property
+    def stored(self) -> int:
+        """Events made durable so far, but for a constant."""
+        return self._next_id.earlier
+
+    async def spilled(self) -> Spilled | None:
+        """What waits in the spill and nowhere else; None for nothing. OSError when it can't be read."""
+        if self._spill.empty:
+            return None
+        async with self._disk:
+            found = await asyncio.to_thread(self._spill.first, self.last_id)
+        return Spilled(found[0], self.stored - found[0].earlier, first_ms(found[1])) if found else None
+
     async def _store(self, chunk_id: ChunkId, chunk: Chunk) -> bool:
         if self._spill.empty:
             try:
                 await self._push(chunk_id, chunk.data)
-                self._losing = False
                 return True
             except QueueAway as error:
                 self._metrics.add("pixeld_queue_failures_total")
-                log.warning("Redis did not take a chunk; it goes to the spill", extra={"reason": str(error)})
+                if not self.refusing:  # else it goes nowhere, which is told below
+                    log.warning("Redis did not take a chunk; it goes to the spill", extra={"reason": str(error)})
             except Overtaken:
                 chunk_id = self._new_id()
         try:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
         except SpillFailed as error:
-            if not self._losing:
-                log.error("chunks are lost to both Redis and the spill; their replies say so", extra={"reason": str(error)})
-            self._losing = True
+            now = asyncio.get_running_loop().time()
+            if now - self._told_s >= _TELL_S:  # not for each of some hundred chunks a second
+                self._told_s = now
+                log.error("neither Redis nor the spill takes events; they are answered with 503", extra={"reason": str(error)})
             return False
         finally:
             self._mark()
-        if self._losing:
-            log.warning("the spill takes chunks again")
-        self._losing = False
         self._metrics.add("pixeld_spilled_chunks_total")
         return True
 
@@ -123,13 +150,13 @@ class Shipper:
             others = chunk_id.epoch in self._epochs and error.last.epoch not in self._epochs
             if chunk_id > error.flushed or others:
                 log.critical("a chunk's id was too small for Redis; it gets a new one", extra={"reason": str(error)})
-                self._next_id = max(self._next_id, ChunkId(error.last.epoch + 1, 0))
+                self._next_id = max(self._next_id, ChunkId(error.last.epoch + 1, self._next_id.seq))
                 self._epochs.add(self._next_id.epoch)
                 raise
         self.last_id = max(self.last_id, chunk_id)
 
     def _new_id(self) -> ChunkId:
-        new, self._next_id = self._next_id, ChunkId(self._next_id.epoch, self._next_id.seq + 1)
+        new, self._next_id = self._next_id, self._next_id.next(0)
         return new
 
     async def _replay_oldest(self) -> None:
@@ -139,17 +166,25 @@ class Shipper:
             self._metrics.add("pixeld_spill_damaged_records_total", self._spill.damaged - damaged)
         if segment is not None:
             number, chunks = segment
-            for chunk_id, data in chunks:
-                try:
-                    await self._push(chunk_id, data)
-                except Overtaken:
-                    async with self._disk:
-                        await asyncio.to_thread(self._spill.append, self._new_id(), data)
+            for group in _groups(chunks):  # one fsync a chunk would be no faster than what comes in behind
+                for chunk_id, data in await self._queue.push_all(group):
+                    await self._replay_again(chunk_id, data)
+                self.last_id = max(self.last_id, group[-1][0])
             async with self._disk:
                 await asyncio.to_thread(self._spill.forget, number)
+            self.refusing = False
         self._mark()
         if self._spill.empty:
             log.info("the spill is empty; events go to Redis again")
+
+    async def _replay_again(self, chunk_id: ChunkId, data: bytes) -> None:
+        """Bring back a chunk that was refused as a repeat: it is one, or goes to the end of the spill under a new id."""
+        try:
+            await self._push(chunk_id, data)
+        except Overtaken:
+            async with self._disk:
+                await asyncio.to_thread(self._spill.append, self._new_id(), data)
+            self._next_id = self._next_id.next(data.count(b"\n"))
 
     def _mark(self) -> None:
         """Say whether anything waits in the spill."""
@@ -159,6 +194,20 @@ class Shipper:
         else:
             self._spilled.set()
             self._replayed.clear()
+
+
+def _groups(chunks: Sequence[tuple[ChunkId, bytes]]) -> Iterator[list[tuple[ChunkId, bytes]]]:
+    """`chunks` in order, as many together as make some CHUNK_BYTES."""
+    group: list[tuple[ChunkId, bytes]] = []
+    size = 0
+    for chunk in chunks:
+        if group and size + len(chunk[1]) > CHUNK_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(chunk)
+        size += len(chunk[1])
+    if group:
+        yield group
 
 
 def first_epoch(now_ms: Callable[[], int], *seen: ChunkId | int) -> int:

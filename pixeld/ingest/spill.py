@@ -114,6 +114,14 @@ class Spill:
         ids = [chunk_id for number in self._sizes for chunk_id, _ in self._read(number)]
         return max(ids, default=ChunkId(0, 0))
 
+    def first(self, after: ChunkId) -> tuple[ChunkId, bytes] | None:
+        """The oldest chunk with a greater id than `after`, None for none. OSError when it can't be read."""
+        for number in sorted(self._sizes):
+            for record in scan(self._path(number).read_bytes()[: self._sizes[number]]).records:
+                if record[0] > after:
+                    return record
+        return None
+
     def append(self, chunk_id: ChunkId, data: bytes) -> None:
         """Make a chunk durable. SpillFailed when it is not: the bound is reached, or the disk refused."""
         record = encode(chunk_id, data)

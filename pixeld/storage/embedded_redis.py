@@ -29,10 +29,12 @@ _KEEP_S = 0.5
 
 
 class EmbeddedRedis:
-    """One Valkey (or Redis) server over `directory`. `url` is where it is reached."""
+    """One Valkey (or Redis) server over `directory`, of at most `max_bytes` of memory (0: no bound). `url` is where it is
+    reached.
+    """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, max_bytes: int = 0) -> None:
+        self._directory, self._max_bytes = directory, max_bytes
         path = directory.resolve() / "redis.sock"
         if len(str(path)) > _SOCKET_PATH_MAX:
             path = Path(tempfile.gettempdir()) / f"pixeld-{sha256(str(path).encode()).hexdigest()[:16]}.sock"
@@ -122,7 +124,9 @@ class EmbeddedRedis:
             return False
         client = connect(self.url, 1.0)
         try:
-            return bool(await client.ping())
+            await client.ping()
+            await client.config_set("maxmemory", self._max_bytes)  # here, because an earlier pixeld's may have had another
+            return True
         except (RedisError, OSError):
             return False
         finally:

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from pixeld.domain.events import ChunkId
-from pixeld.domain.ports import Manifest
+from pixeld.domain.events import ChunkId, first_ms
+from pixeld.domain.ports import Backlog, Manifest
 from pixeld.errors import LeaseLost, Overtaken, QueueAway
 from pixeld.storage import keys
 from pixeld.storage.redis import NO_REPLICAS, RedisClient, Replicas, failures, write
@@ -16,6 +16,24 @@ from pixeld.storage.redis import NO_REPLICAS, RedisClient, Replicas, failures, w
 _DATA = b"e"  # the only field of a stream entry
 
 # allow-oom: a full Redis is emptied by flushing, which must therefore still be able to write its few bytes (Redis 7, Valkey).
+_PUSH_ALL = """
+local refused = {}
+for i = 1, #ARGV, 2 do
+  local added = redis.pcall('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1])
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+    table.insert(refused, (i + 1) / 2)
+  end
+end
+return refused
+"""
+_ANNOUNCE = """#!lua flags=allow-oom
+return redis.call('SADD', KEYS[1], ARGV[1])
+"""
+_BURY = """#!lua flags=allow-oom
+for i = 1, #ARGV, 3 do redis.call('XADD', KEYS[1], '*', 'id', ARGV[i], 'reason', ARGV[i + 1], 'event', ARGV[i + 2]) end
+return 1
+"""
 # A lease is granted when nobody holds one, or to its own holder again: a node that restarts after a crash needn't wait for
 # its earlier self, which the data directory's lock has shown to be gone.
 # The fence is the clock in milliseconds, or one more than the last: after a failover to a server that misses the newest grant,
@@ -65,8 +83,7 @@ class RedisQueue:
 
     async def announce(self) -> None:
         """Make the queue known to every flusher."""
-        with failures("announcing the queue"):
-            await self._redis.sadd(keys.STREAMS, self.node)
+        await self._script("announcing the queue", _ANNOUNCE, [keys.STREAMS], [self.node])
 
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
         """Store a chunk durably under its id; a repeat changes nothing."""
@@ -94,6 +111,12 @@ class RedisQueue:
             raise Overtaken(f"queue {self.node} holds another chunk under {chunk_id}", last, ChunkId(0, 0))
         if self._replicas.count:  # waiting is for a connection's own last write, and the refused one wrote nothing
             await write(self._redis, self._replicas, "SET", self._repeated, str(chunk_id))
+
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
+        """Store chunks with one fsync, in order and none behind one that failed; those that were refused as repeats."""
+        args = [value for chunk_id, data in chunks for value in (str(chunk_id), data)]
+        refused = await self._script("storing chunks", _PUSH_ALL, [self._stream], args, self._replicas)
+        return [chunks[n - 1] for n in refused]
 
     async def last_id(self) -> ChunkId:
         """The greatest id that the stream ever held, trimmed ones included."""
@@ -146,26 +169,54 @@ class RedisQueue:
             except ResponseError as error:
                 if "compiling" not in str(error):
                     raise
-                plain = text.partition("\n")[2]  # Redis before 7 knows no flags
+                # Redis before 7 knows no flags; there a script that has written something may go on when memory is full
+                plain = "redis.call('DEL', KEYS[1] .. ':none')\n" + text.partition("\n")[2]
                 return await write(self._redis, replicas, "EVAL", plain, len(keys), *keys, *args)
 
     async def bury(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
         """Put (event id, reason, bytes) on the dead-letter stream, all or none."""
-        with failures("writing dead letters"):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for event_id, reason, data in entries:
-                    pipe.xadd(self._dead, {"id": event_id, "reason": reason, "event": data})
-                await pipe.execute()
+        await self._script("writing dead letters", _BURY, [self._dead], [value for entry in entries for value in entry])
 
     async def trim(self, upto: ChunkId) -> None:
         """Forget every chunk up to and including `upto`."""
         with failures("trimming the queue"):
             await self._redis.execute_command("XTRIM", self._stream, "MINID", str(ChunkId(upto.epoch, upto.seq + 1)))
 
-    async def backlog(self) -> tuple[int, int]:
-        """(chunks in the stream, dead letters)."""
+    async def backlog(self, until: ChunkId | None = None) -> Backlog:
+        """What it holds. However long it is, two chunks of each epoch are read: ids tell how many events lie between."""
         with failures("reading the queue's length"):
-            return await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
+            chunks, dead = await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
+        newest = await self.manifest() if chunks else None
+        after = ChunkId(0, 0) if newest is None else newest.last if newest.state == "done" else newest.first.before()
+        events, oldest_ms = 0, None
+        while first := await self.read(after, count=1, until=until):
+            ((first_id, data),) = first
+            oldest_ms = oldest_ms or first_ms(data)
+            end = ChunkId(first_id.epoch, 2**64 - 1)
+            with failures("reading the queue"):
+                found = await self._redis.xrevrange(self._stream, str(min(end, until or end)), str(first_id), 1)
+            if not found:
+                break  # flushed and trimmed between the two looks
+            after = ChunkId.parse(found[0][0])
+            events += after.earlier - first_id.earlier + found[0][1][_DATA].count(b"\n")
+        return Backlog(chunks, dead, events, oldest_ms)
+
+
+async def others(redis: RedisClient, me: str) -> Backlog:
+    """What the queues of all other nodes hold together: those of nodes that are gone, and of living ones."""
+    names = [node for node in await nodes(redis) if node != me]
+    with failures("reading the length of other queues"):
+        async with redis.pipeline(transaction=False) as pipe:
+            for node in names:
+                pipe.xlen(keys.queue(node)).xlen(keys.dead(node))
+            lengths = await pipe.execute()
+    found = [await RedisQueue(redis, node).backlog() for node, chunks in zip(names, lengths[::2], strict=True) if chunks]
+    return Backlog(
+        chunks=sum(backlog.chunks for backlog in found),
+        dead_letters=sum(lengths[1::2]),
+        events=sum(backlog.events for backlog in found),
+        oldest_ms=min((backlog.oldest_ms for backlog in found if backlog.oldest_ms), default=None),
+    )
 
 
 def _manifest(found: dict[bytes, bytes]) -> Manifest | None:

@@ -1,6 +1,7 @@
 """The ingest path on a real Valkey, with failures where a test wants them."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -10,9 +11,10 @@ from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
 from pixeld.ingest.spill import Spill
+from pixeld.ingest.watch import Watch
 from pixeld.metrics import Metrics
 from pixeld.storage.redis import NO_REPLICAS
-from pixeld.storage.redis_queue import RedisQueue
+from pixeld.storage.redis_queue import RedisQueue, others
 from pixeld.tasks import cancel
 
 NODE = "a1b2c3d4e5f6"
@@ -55,6 +57,14 @@ class FaultyQueue(RedisQueue):
         if fault == "after":
             raise QueueAway("stored, but the connection broke before the reply")
 
+    async def push_all(self, chunks):
+        if not self.faults:
+            self.pushed += [chunk_id for chunk_id, _ in chunks]
+            return await super().push_all(chunks)
+        for chunk in chunks:
+            await self.push(*chunk)
+        return []
+
 
 class MemoryWarehouse:
     """Tables in memory that honour insert tokens, and fail when they are told to."""
@@ -88,6 +98,10 @@ class Ingest:
         self.spill.open()
         self.shipper = Shipper(self.buffer, self.queue, self.spill, self.metrics, epoch)
         self.flusher = self.another_flusher(NODE)
+        self.watch = Watch(
+            buffer=self.buffer, shipper=self.shipper, spill=self.spill, queue=self.queue, others=partial(others, redis, NODE),
+            flusher=self.flusher, clock=clock, late_s=60,
+        )  # fmt: skip
         self.tasks = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self.shipper.replay())]
 
     def another_flusher(self, owner):

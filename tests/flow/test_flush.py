@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import ResponseError
 
 from pixeld import app
 from pixeld.domain.events import ChunkId
@@ -11,6 +12,7 @@ from pixeld.errors import LeaseLost, QueueAway, WarehouseAway
 from pixeld.ingest.flush import Flusher, plan
 from pixeld.storage.redis import connect
 from pixeld.storage.redis_queue import RedisQueue
+from pixeld.storage.registry import Registry
 from tests.flow.conftest import NODE, order
 
 
@@ -349,6 +351,7 @@ async def test_under_steady_load_flushing_is_called_well_again(start):
     [
         pytest.param(lambda q: q.announce(), id="announce"),
         pytest.param(lambda q: q.push(ChunkId(1, 1), b"x"), id="push"),
+        pytest.param(lambda q: q.push_all([(ChunkId(1, 1), b"x")]), id="push all"),
         pytest.param(lambda q: q.last_id(), id="last id"),
         pytest.param(lambda q: q.read(ChunkId(0, 0), count=1), id="read"),
         pytest.param(lambda q: q.acquire("x", 1), id="acquire"),
@@ -414,3 +417,95 @@ async def test_the_queue_of_a_node_that_lives_is_left_alone(start, redis, clock,
     assert await living._own()
     assert await ingest.another_flusher("other").drain() == 0
     assert ingest.warehouse.orders() == []
+
+
+@pytest.fixture
+async def full(redis):
+    """Makes Redis full, and lets the test see what works nevertheless. Scripts are as unknown to it as after its restart."""
+
+    async def fill():
+        await redis.script_flush()
+        used = (await redis.info("memory"))["used_memory"]
+        await redis.config_set("maxmemory", max(1 << 20, used // 2))
+        with pytest.raises(ResponseError, match="maxmemory"):
+            await redis.set("anything", "x")
+
+    yield fill
+    await redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("flags", [True, False], ids=["Redis 7 and Valkey", "Redis 6.2, which knows no flags"])
+async def test_a_full_redis_is_flushed_by_a_new_process_poison_included(start, redis, full, clock, monkeypatch, flags):
+    ingest = await start()
+    await ingest.send(1, 2, 3)
+    await ingest.queue.push(ChunkId(clock(), 2**63), b"garbage\n")
+    ingest.warehouse.poison = {"O-2"}
+    if not flags:
+        register = redis.register_script
+
+        def without_flags(text):
+            if text.startswith("#!"):
+                raise ResponseError("Error compiling script (new function): unexpected symbol near '#'")
+            return register(text)
+
+        monkeypatch.setattr(redis, "register_script", without_flags)
+    await full()
+    await ingest.queue.announce()
+    await ingest.flusher.drain()
+    assert ingest.warehouse.orders() == ["O-1", "O-3"]
+    backlog = await ingest.queue.backlog()
+    assert (backlog.chunks, backlog.dead_letters) == (0, 2)
+    await ingest.flusher.release()
+
+
+async def test_clients_and_partners_are_read_from_a_full_redis(redis, full, clock):
+    def registry():
+        return Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
+
+    await registry().add_client({"id": "shop", "name": "S", "landing_url": "https://shop.example/"}, "test")
+    await full()
+    again = registry()
+    await again.refresh()
+    assert "shop" in again.snapshot.clients
+    assert len(await again.audit(10)) == 1
+    with pytest.raises(QueueAway, match="maxmemory"):  # and a change is refused, not half made
+        await again.change_client("shop", {"name": "T"}, "test")
+    await again.refresh()
+    assert again.snapshot.clients["shop"].name == "S"
+
+
+@pytest.mark.parametrize("size", [200, 100_000], ids=["small chunks", "large chunks"])
+async def test_what_is_read_at_once_is_bounded(start, monkeypatch, clock, size):
+    ingest, pages = await start(), []
+    read = ingest.queue.read
+
+    async def noted(*args, **kwargs):
+        pages.append(await read(*args, **kwargs))
+        return pages[-1]
+
+    line = order(clock, "x" * size)
+    for number in range(1000 if size < 1000 else 100):
+        await ingest.queue.push(ChunkId(clock(), number), line)
+    monkeypatch.setattr(ingest.queue, "read", noted)
+    ingest.flusher._max_events = 10_000
+    await ingest.flusher.step()
+    assert max(sum(len(data) for _, data in page) for page in pages) <= 5 << 20
+    assert len(pages) <= 4
+
+
+async def test_once_a_batch_has_gone_through_no_problem_is_told_however_many_are_left(start, monkeypatch):
+    ingest, entered = await start(), asyncio.Event()
+    await ingest.send(1, 2, 3)
+    ingest.flusher._max_events, ingest.flusher.problem = 1, "ClickHouse is away, for the test"
+    insert = ingest.warehouse.insert
+
+    async def stop_at_the_second(*args):
+        if ingest.warehouse.orders():
+            entered.set()
+            await asyncio.Event().wait()
+        await insert(*args)
+
+    monkeypatch.setattr(ingest.warehouse, "insert", stop_at_the_second)
+    ingest.tasks.append(asyncio.create_task(ingest.flusher.run()))
+    await asyncio.wait_for(entered.wait(), 5)
+    assert ingest.flusher.problem is None

@@ -6,8 +6,9 @@ import pytest
 
 from pixeld.domain.events import ChunkId, decode
 from pixeld.errors import QueueAway, SpillFailed
+from pixeld.storage.redis_queue import RedisQueue
 from pixeld.tasks import cancel
-from tests.flow.conftest import Reply, order
+from tests.flow.conftest import NODE, Reply, order
 
 
 async def stored(ingest):
@@ -154,6 +155,45 @@ async def test_under_steady_load_the_spill_is_left_again(start):
     await ingest.shipper.shipped()
     assert all(reply.stored for reply in replies)
     assert await stored(ingest) == [f"O-{n + 1}" for n in range(len(replies))]
+
+
+async def test_many_chunks_go_in_one_write_and_repeats_are_named(redis):
+    queue, chunks = RedisQueue(redis, NODE), [(ChunkId(1, n), b"%d\n" % n) for n in range(5)]
+    await queue.push(*chunks[0])
+    await queue.push(*chunks[1])
+    assert await queue.push_all(chunks) == chunks[:2]
+    assert await queue.read(ChunkId(0, 0), count=100) == chunks
+    assert await queue.push_all(chunks) == chunks
+
+
+async def test_a_redis_that_is_full_takes_all_chunks_or_none(redis):
+    queue, chunks = RedisQueue(redis, NODE), [(ChunkId(1, n), b"x" * 100_000) for n in range(20)]
+    used, taken = (await redis.info("memory"))["used_memory"], []
+    for room in (-1, 50_000, 1 << 20, 2 << 20, 3 << 20, 4 << 20, 16 << 20):
+        await redis.flushall()
+        await redis.config_set("maxmemory", used + room)
+        try:
+            await queue.push_all(chunks)
+        except QueueAway:
+            pass
+        finally:
+            await redis.config_set("maxmemory", 0)
+        taken.append(len(await queue.read(ChunkId(0, 0), count=100)))
+    assert taken == sorted(taken) and set(taken) == {0, 20}
+
+
+async def test_a_spill_of_many_chunks_comes_back_in_few_writes(start):
+    ingest = await start()
+    replay = ingest.tasks.pop()
+    replay.cancel()
+    ingest.queue.faults = ["before"]
+    await ingest.send(*range(500))
+    writes = (await ingest.queue._redis.info("commandstats")).get("cmdstat_eval", {"calls": 0})["calls"]
+    ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert (await ingest.queue._redis.info("commandstats"))["cmdstat_eval"]["calls"] - writes <= 3
+    assert await stored(ingest) == [f"O-{n}" for n in range(500)]
+
 
 
 async def test_ids_below_those_of_the_stream_are_not_taken_for_stored(start, clock):

@@ -17,6 +17,7 @@ from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
 from pixeld.settings import Settings
 from pixeld.storage import keys
+from pixeld.storage.redis import connect
 from pixeld.web import tracking
 from tests.certificates import certificate
 from tests.process import Browser
@@ -285,6 +286,23 @@ async def redis_timeout_s(start, **_):
         await running.redis.client_unpause()
 
 
+async def queue_bytes(start, **_):
+    async with start(redis_url=None, queue_bytes=8 << 20) as running:
+        embedded = connect(f"unix://{running.settings.data_dir / 'redis' / 'redis.sock'}", 1.0)
+        assert await embedded.config_get("maxmemory") == {"maxmemory": str(8 << 20)}
+        await embedded.aclose()
+
+
+async def late_s(start, **_):
+    for given, well in ((0.1, False), (3600.0, True)):
+        async with start(late_s=given) as running:
+            await get(running)
+            async with asyncio.timeout(5):
+                while (backlog := (await running.server.operations.health())["backlog"]).detail["oldest_unflushed_seconds"] < 0.1:
+                    await asyncio.sleep(0.01)
+            assert backlog.ok is well
+
+
 async def flushing(start, monkeypatch, **_):
     """What reaches the flusher; tests/flow/test_flush.py shows what each does there."""
     made = {}
@@ -336,7 +354,8 @@ EFFECTS = {
             for effect in (
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
-                max_header_bytes, keepalive_s, buffer_bytes, spill_bytes, redis_timeout_s, shutdown_s, log_level,
+                max_header_bytes, keepalive_s, buffer_bytes, spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s,
+                log_level,
             )
         },
     }.items()
