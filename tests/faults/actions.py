@@ -105,7 +105,7 @@ async def fill_node_disk_without_redis(system, rnd):
 
 
 async def _filled(disk, rnd):
-    disk.fill()
+    await disk.fill_fast()
     await asyncio.sleep(rnd.uniform(0.3, 1.5))
     disk.free()
 
