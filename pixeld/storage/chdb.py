@@ -103,7 +103,7 @@ class EmbeddedLink:
         """
         if (free := shutil.disk_usage(self._path).free) < SPARE_BYTES:
             raise WarehouseAway(
-                f"the disk of {self._path} has {free >> 20} MiB left and an insert wants {SPARE_BYTES >> 20}; make room on it: "
+                f"the disk of {self._path} has {free >> 20} MiB left and an insert wants {SPARE_BYTES >> 20}; make room: "
                 "until then events wait in Redis"
             )
         settings = ", ".join(f"{k} = {_literal(v)}" for k, v in self.features.insert_settings(token).items())
