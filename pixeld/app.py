@@ -316,7 +316,7 @@ async def _flush(queue: RedisQueue, warehouse: Warehouse, flusher: Flusher) -> N
             flusher.problem = str(error)
             await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
-    log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": warehouse.features.insert_tokens})
+    log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": warehouse.features.exactly_once})
     await flusher.run()
 
 

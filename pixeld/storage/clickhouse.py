@@ -19,14 +19,25 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from clickhouse_driver import Client, errors
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, READ_ONLY, Features, Link, Params, escaped, failure
+from pixeld.storage.warehouse import (
+    NETWORK_SECONDS,
+    QUERY_SECONDS,
+    READ_ONLY,
+    Cluster,
+    Features,
+    Link,
+    Params,
+    escaped,
+    failure,
+)
 
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
+_IDENTIFIER = r"[A-Za-z_]\w*"
 CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting
-_UNKNOWN_DATABASE = 81
-_OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS)}
+_UNKNOWN_DATABASE, _TIMEOUT_EXCEEDED = 81, 159
+_OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS), "cluster": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Address:
     verify: bool
     ca_certs: str | None
     timeout_s: int
+    cluster: Cluster | None
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -57,16 +69,26 @@ class Address:
         user, _, password = userinfo.partition(":")
         if not options["timeout"].isdigit():
             raise SettingsError("the ClickHouse URL's option timeout must be a number of seconds")
+        database = unquote(parts.path.strip("/")) or "default"
         return cls(
             hosts=tuple(_host(text, 9440 if secure else 9000) for text in hosts.split(",")),
-            database=unquote(parts.path.strip("/")) or "default",
+            database=database,
             user=unquote(user) or "default",
             password=unquote(password),
             secure=secure,
             verify=options["verify"] == "1",
             ca_certs=options["ca_certs"] or None,
             timeout_s=int(options["timeout"]),
+            cluster=_cluster(options["cluster"], database) if options["cluster"] else None,
         )
+
+
+def _cluster(name: str, database: str) -> Cluster:
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII) or not re.fullmatch(_IDENTIFIER, database, re.ASCII):
+        raise SettingsError(
+            "the ClickHouse URL's option cluster must be a name in the servers' remote_servers, and the database a plain name"
+        )
+    return Cluster(name, database)
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
@@ -80,17 +102,37 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     return host, port or default_port
 
 
+class _Hosts:
+    """The hosts of a URL, the one to use first. A host that a call failed on goes to the end, for every connection.
+
+    Not only one that is down: a server that has lost ZooKeeper answers, and takes no insert. And queries follow the inserts,
+    because its rows are yesterday's.
+    """
+
+    def __init__(self, hosts: tuple[tuple[str, int], ...]) -> None:
+        self.order = hosts
+        self.failures = 0  #: since an insert last succeeded
+
+    def failed(self, host: tuple[str, int]) -> None:
+        order = self.order  # replaced as a whole: three threads share it
+        self.failures += 1
+        if order[0] == host:
+            self.order = (*order[1:], host)
+
+
 def connector(url: str) -> Callable[[], Link]:
-    """What connects to the first host of `url` that answers."""
+    """What connects to a host of `url`: at first the first one that answers, after a failed call the next one that does."""
     address = Address.parse(url)
+    hosts = _Hosts(address.hosts)
 
     def connect() -> Link:
         failures = []
-        for host, port in address.hosts:
+        for host in hosts.order:
             try:
-                return ServerLink(address, host, port)
+                return ServerLink(address, hosts, host)
             except (WarehouseAway, WarehouseRefused) as error:
                 failures.append(str(error))
+                hosts.failed(host)
         raise WarehouseAway("; ".join(failures))
 
     return connect
@@ -126,17 +168,18 @@ def _translated(where: str) -> Iterator[None]:
 class ServerLink:
     """`storage.warehouse.Link` to one server."""
 
-    def __init__(self, address: Address, host: str, port: int) -> None:
-        self._where = f"{host}:{port}"
+    def __init__(self, address: Address, hosts: _Hosts, host: tuple[str, int]) -> None:
+        self._hosts, self._host = hosts, host
+        self._where = f"{host[0]}:{host[1]}"
         self._restriction: dict[str, str | int] = {}
-        self._client = _client(address, host, port, address.database)
+        self._client = _client(address, *host, address.database)
         try:
-            self._open(address, host, port)
+            self._open(address)
         except BaseException:
             self._client.disconnect()
             raise
 
-    def _open(self, address: Address, host: str, port: int) -> None:
+    def _open(self, address: Address) -> None:
         with _translated(self._where):
             try:
                 version = self._client.execute("SELECT version()")[0][0]
@@ -144,25 +187,33 @@ class ServerLink:
                 if error.code != _UNKNOWN_DATABASE:
                     raise
                 # A session cannot even be opened in a database that isn't there yet.
-                with _client(address, host, port, "") as client:
-                    client.execute(f"CREATE DATABASE IF NOT EXISTS `{_name(address.database)}`")
+                with _client(address, *self._host, "") as client:
+                    version = client.execute("SELECT version()")[0][0]
+                    features = Features.of(version, address.cluster)
+                    _define(client, features, features.create_database(_name(address.database)))
                 version = self._client.execute("SELECT version()")[0][0]
-        self.features = Features.of(version)
+        self.features = Features.of(version, address.cluster)
+
+    def preferred(self) -> bool:
+        return self._hosts.order[0] == self._host
 
     def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
         """Columnar and uncompressed; `insert_block_size` is the driver's own limit on a block."""
         settings = self.features.insert_settings(token) | {"insert_block_size": len(values[0])}
-        with _translated(self._where):
+        if self._hosts.failures and "load_balancing" in settings:
+            settings["load_balancing"] = "random"  # a shard's first replica may answer and take no insert
+        with self._calling():
             sql = f"INSERT INTO {_name(table)} ({', '.join(map(_name, columns))}) VALUES"
             self._client.execute(sql, values, columnar=True, settings=settings)
+        self._hosts.failures = 0
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
-        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS, **self._restriction}
+        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS, **self.features.query_settings(), **self._restriction}
         if self.features.server_parameters:
             settings["server_side_params"] = True
         else:
             sql, params = with_literals(sql, params), {}
-        with _translated(self._where):
+        with self._calling():
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
@@ -171,11 +222,29 @@ class ServerLink:
         self._restriction = READ_ONLY
 
     def command(self, sql: str) -> None:
-        with _translated(self._where):
-            self._client.execute(sql)
+        with self._calling():
+            _define(self._client, self.features, sql)
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            with _translated(self._where):
+                yield
+        except WarehouseAway:
+            self._hosts.failed(self._host)
+            raise
 
     def close(self) -> None:
         self._client.disconnect()
+
+
+def _define(client: Client, features: Features, sql: str) -> None:
+    """Run a statement that has no result. Servers of a cluster that are down will run it when they are back."""
+    try:
+        client.execute(sql, settings=features.command_settings())
+    except errors.ServerException as error:
+        if error.code != _TIMEOUT_EXCEEDED or "(0 of them are currently active)" not in error.message:
+            raise
 
 
 def _client(address: Address, host: str, port: int, database: str) -> Client:
@@ -197,7 +266,7 @@ def _client(address: Address, host: str, port: int, database: str) -> Client:
 
 def _name(text: str) -> str:
     """An identifier that needs no quotes. Tables and columns come from pixeld's own code, a database from its settings."""
-    if not re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII):
+    if not re.fullmatch(_IDENTIFIER, text, re.ASCII):
         raise WarehouseRefused(f"{text!r} cannot name a database, a table or a column")
     return text
 
