@@ -117,6 +117,9 @@ class EmbeddedLink:
         texts = {name: escaped(value) if isinstance(value, str) else str(value) for name, value in params.items()}
         return [orjson.loads(line) for line in self._run(sql, "JSONEachRow", texts).splitlines()]
 
+    def settled(self) -> bool:
+        return True
+
     def restrict(self) -> None:
         self._run("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in READ_ONLY.items()))
 

@@ -9,6 +9,7 @@ import difflib
 import logging
 import re
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -165,6 +166,18 @@ def _translated(where: str) -> Iterator[None]:
         raise WarehouseRefused(f"ClickHouse at {where}: {type(error).__name__}: {error}"[:500]) from error
 
 
+# How many tables there are that have not got every row yet, at the replicas that queries are sent to. One without ZooKeeper
+# doesn't know what it lacks; one that has just started says that it is behind by decades, and queries avoid it as long as it
+# does. An empty table's log has both numbers at 0, and so has one whose very first block is still on its way.
+_BEHIND = """
+SELECT count() AS behind FROM cluster('{0.name}', system, replicas)
+WHERE database = '{0.database}'
+    AND (is_readonly OR is_session_expired OR absolute_delay > 0 OR inserts_in_queue > 0
+        OR (log_max_index > 0 AND log_pointer <= log_max_index))
+"""
+_PATIENCE_S = 1.0
+
+
 class ServerLink:
     """`storage.warehouse.Link` to one server."""
 
@@ -172,6 +185,7 @@ class ServerLink:
         self._hosts, self._host = hosts, host
         self._where = f"{host[0]}:{host[1]}"
         self._restriction: dict[str, str | int] = {}
+        self._behind_since = 0.0
         self._client = _client(address, *host, address.database)
         try:
             self._open(address)
@@ -217,6 +231,16 @@ class ServerLink:
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
+
+    def settled(self) -> bool:
+        """Ask the replicas that a query from this host is sent to. If they don't catch up in time, the next host's might."""
+        if self.features.cluster is None or not self.query(_BEHIND.format(self.features.cluster), {})[0]["behind"]:
+            self._behind_since = 0.0
+            return True
+        self._behind_since = self._behind_since or time.monotonic()
+        if time.monotonic() - self._behind_since > _PATIENCE_S:
+            self._hosts.failed(self._host)
+        return False
 
     def restrict(self) -> None:
         self._restriction = READ_ONLY

@@ -141,19 +141,6 @@ class Features:
             "receive_timeout": seconds,
         }
 
-    def behind(self) -> str | None:
-        """A query that counts, as `behind`, tables that have not got every row yet at the replicas that queries are sent to.
-
-        None where there is one copy. A replica without ZooKeeper doesn't know what it lacks, so that it counts as well.
-        """
-        if self.cluster is None:
-            return None
-        return (
-            f"SELECT count() AS behind FROM cluster('{self.cluster.name}', system, replicas) "
-            f"WHERE database = '{self.cluster.database}' "
-            "AND (is_readonly OR is_session_expired OR inserts_in_queue > 0 OR log_pointer <= log_max_index)"
-        )
-
     def command_settings(self) -> dict[str, str | int]:
         """Settings of a statement that has no result."""
         return {"distributed_ddl_task_timeout": _DDL_S} if self.cluster else {}
@@ -300,6 +287,9 @@ class Link(Protocol):
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run one SELECT."""
 
+    def settled(self) -> bool:
+        """Whether queries see everything that was inserted before."""
+
     def restrict(self) -> None:
         """From now on only read, and give at most READ_ONLY_ROWS rows: for what an operator types."""
 
@@ -408,12 +398,11 @@ class Warehouse:
         return await self._query.run(lambda link: link.query(sql, params))
 
     async def settled(self) -> None:
-        """Return when queries see everything that was inserted before. On a cluster that is when the replicas that are asked
-        have caught up; it lasts as long as one of them can't. Raises WarehouseAway or WarehouseRefused.
+        """Return when queries see everything that was inserted before: at once, or on a cluster when the replicas that are
+        asked have caught up. Lasts as long as none has. Raises WarehouseAway or WarehouseRefused.
         """
-        if self._features and (sql := self._features.behind()):
-            while (await self.query(sql, {}))[0]["behind"]:
-                await asyncio.sleep(_SETTLING_S)
+        while not await self._query.run(lambda link: link.settled()):  # noqa: ASYNC110 - no server tells when it has
+            await asyncio.sleep(_SETTLING_S)
 
     async def read_only(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a statement that somebody wrote by hand. WarehouseRefused if it does more than read the tables.
