@@ -120,6 +120,9 @@ class EmbeddedLink:
     def settled(self) -> bool:
         return True
 
+    def mend(self) -> None:
+        pass
+
     def restrict(self) -> None:
         self._run("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in READ_ONLY.items()))
 

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +32,7 @@ from pixeld.storage.warehouse import (
     failure,
 )
 
+log = logging.getLogger(__name__)
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
@@ -113,10 +114,12 @@ class _Hosts:
     def __init__(self, hosts: tuple[tuple[str, int], ...]) -> None:
         self.order = hosts
         self.failures = 0  #: since an insert last succeeded
+        self.doubt_s: float | None = time.monotonic()  #: when a call last failed, until `mend` has looked at every host
 
     def failed(self, host: tuple[str, int]) -> None:
-        order = self.order  # replaced as a whole: three threads share it
+        order = self.order  # replaced as a whole: several threads share it
         self.failures += 1
+        self.doubt_s = time.monotonic()
         if order[0] == host:
             self.order = (*order[1:], host)
 
@@ -177,12 +180,23 @@ WHERE database = '{0.database}'
 """
 _PATIENCE_S = 1.0
 
+# Parts of a table that ZooKeeper doesn't know. A replica that loses ZooKeeper in the middle of an insert keeps the part: it
+# may be registered. If it is not, the rows come again as another part, and 18.16 shows both until they are merged or it is
+# restarted. A registration under way ends with its session, which is after 30 s unless configured otherwise.
+_ORPHANS = """
+SELECT count() AS orphans FROM system.parts
+WHERE active AND database = {{database:String}} AND table = {{table:String}} AND modification_time < now() - {seconds}
+    AND name NOT IN (SELECT name FROM system.zookeeper WHERE path = {{path:String}})
+"""
+_ORPHAN_S = 60
+_DOUBT_S = 600.0  # a server may notice much later than pixeld that it has lost ZooKeeper
+
 
 class ServerLink:
     """`storage.warehouse.Link` to one server."""
 
     def __init__(self, address: Address, hosts: _Hosts, host: tuple[str, int]) -> None:
-        self._hosts, self._host = hosts, host
+        self._address, self._hosts, self._host = address, hosts, host
         self._where = f"{host[0]}:{host[1]}"
         self._restriction: dict[str, str | int] = {}
         self._behind_since = 0.0
@@ -241,6 +255,38 @@ class ServerLink:
         if time.monotonic() - self._behind_since > _PATIENCE_S:
             self._hosts.failed(self._host)
         return False
+
+    def mend(self) -> None:
+        """Restart every table, at every host of the URL, that shows rows which are not in ZooKeeper: it lays them aside."""
+        doubt_s = self._hosts.doubt_s
+        if not self.features.leaves_orphans or doubt_s is None:
+            return
+        looked, sound, address = time.monotonic(), True, replace(self._address, timeout_s=CONNECT_SECONDS)
+        for host in address.hosts:
+            try:
+                link = ServerLink(address, _Hosts((host,)), host)
+            except (WarehouseAway, WarehouseRefused):
+                sound = False
+                continue
+            try:
+                sound = link._mend_tables() and sound
+            finally:
+                link.close()
+        if sound and looked - doubt_s > _DOUBT_S and self._hosts.doubt_s == doubt_s:
+            self._hosts.doubt_s = None
+
+    def _mend_tables(self) -> bool:
+        """False if a table could not be looked at."""
+        sql = "SELECT table, replica_path, is_readonly OR is_session_expired AS away FROM system.replicas WHERE database = "
+        tables = self.query(sql + "{database:String}", {"database": self._address.database})
+        for row in tables:
+            if row["away"]:
+                continue
+            names = {"database": self._address.database, "table": row["table"], "path": f"{row['replica_path']}/parts"}
+            if self.query(_ORPHANS.format(seconds=_ORPHAN_S), names)[0]["orphans"]:
+                log.warning("restarting a table that shows rows twice", extra={"table": row["table"], "server": self._where})
+                self.command(f"SYSTEM RESTART REPLICA {self._address.database}.{_name(row['table'])}")
+        return not any(row["away"] for row in tables)
 
     def restrict(self) -> None:
         self._restriction = READ_ONLY

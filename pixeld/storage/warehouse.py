@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +29,7 @@ NETWORK_SECONDS = 60
 _ONE_BLOCK = {"max_insert_block_size": 2**32, "min_insert_block_size_rows": 2**32, "min_insert_block_size_bytes": 0}
 
 
+_MENDING_S = 10.0
 _SETTLING_S = 0.05  # a replica fetches a new part within some 20 ms
 
 
@@ -93,6 +95,14 @@ class Features:
     def exactly_once(self) -> bool:
         """Whether a batch that is sent again is stored once: known by its token, or, to replicated tables, by its content."""
         return self.insert_tokens or self.cluster is not None
+
+    @property
+    def leaves_orphans(self) -> bool:
+        """Whether a replica that lost ZooKeeper in the middle of an insert may show those rows twice until it is restarted.
+
+        Later versions look after such a part themselves, 5 minutes later (surely since the release that this asks for).
+        """
+        return self.cluster is not None and not self.insert_tokens
 
     @property
     def roll_ups(self) -> bool:
@@ -290,6 +300,9 @@ class Link(Protocol):
     def settled(self) -> bool:
         """Whether queries see everything that was inserted before."""
 
+    def mend(self) -> None:
+        """Take away what servers hold that they should not, where they don't do so themselves."""
+
     def restrict(self) -> None:
         """From now on only read, and give at most READ_ONLY_ROWS rows: for what an operator types."""
 
@@ -347,6 +360,7 @@ class Warehouse:
         self._insert = _Role("insert", self._link)
         self._query = _Role("query", self._link)
         self._reader = _Role("reader", self._restricted)
+        self._mender = _Role("mender", self._link)
 
     def _link(self) -> Link:
         link = self._connect()
@@ -368,7 +382,7 @@ class Warehouse:
 
     async def close(self) -> None:
         """Wait for what is under way (bounded by the engines' timeouts), then disconnect."""
-        await asyncio.gather(self._insert.close(), self._query.close(), self._reader.close())
+        await asyncio.gather(*(role.close() for role in (self._insert, self._query, self._reader, self._mender)))
 
     @property
     def features(self) -> Features:
@@ -403,6 +417,15 @@ class Warehouse:
         """
         while not await self._query.run(lambda link: link.settled()):  # noqa: ASYNC110 - no server tells when it has
             await asyncio.sleep(_SETTLING_S)
+
+    async def mend(self) -> None:
+        """For ever, take away what a failed insert may have left, where servers don't do so themselves."""
+        while True:
+            await asyncio.sleep(_MENDING_S)
+            if self._features is None or not self._features.leaves_orphans:
+                continue
+            with suppress(WarehouseAway, WarehouseRefused):
+                await self._mender.run(lambda link: link.mend())
 
     async def read_only(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a statement that somebody wrote by hand. WarehouseRefused if it does more than read the tables.

@@ -9,7 +9,10 @@ import datetime as dt
 import itertools
 import random
 import re
+import socket
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,11 +22,13 @@ import pytest
 from pixeld.domain.events import CLICK, KINDS, ORDER
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import SettingsError, WarehouseAway
-from pixeld.storage import migrations
+from pixeld.storage import clickhouse, migrations
+from pixeld.storage import warehouse as module
 from pixeld.storage.clickhouse import Address
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.reports import Reports
 from pixeld.storage.warehouse import Cluster, Features
+from pixeld.tasks import cancel
 from tests.contract.test_warehouse import BY, CLIENTS, WEEKS, ZONES, as_model, columns, model, random_events, record, store
 from tests.services import clickhouse_cluster
 
@@ -281,6 +286,70 @@ async def test_zookeeper_may_be_restarted(cluster, connect, client):
         await inserting
         total += 50
     assert await stored(warehouse, client) == (total, total)
+
+
+class Thief:
+    """A way to ZooKeeper that loses a registration of new rows, when told to, and breaks the connection as it does so."""
+
+    def __init__(self, target):
+        self.target, self.waits = target, False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with suppress(OSError):
+            while True:
+                near, far = self.listener.accept()[0], socket.create_connection(("127.0.0.1", self.target))
+                for ends in ((near, far, True), (far, near, False)):
+                    threading.Thread(target=self.pass_on, args=ends, daemon=True).start()
+
+    def pass_on(self, source, sink, there):
+        with suppress(OSError):
+            while data := source.recv(1 << 20):
+                if there and self.waits and b"/blocks/" in data and b"/log/log-" in data:
+                    self.waits = False
+                    break
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@services
+async def test_rows_that_a_replica_shows_twice_are_mended(cluster, connect, client, monkeypatch):
+    thief, node = Thief(cluster.zookeeper.port), cluster.nodes[0]
+    config = node.directory / "config.xml"
+    text = config.read_text()
+    node.kill()
+    config.write_text(text.replace(f"<port>{cluster.zookeeper.port}<", f"<port>{thief.port}<"))
+    node.start()
+    try:
+        thief.waits, total = True, 0
+
+        async def stolen():  # once the node takes inserts again
+            nonlocal total
+            await insert(connect(), batch(client, f"{total}"))
+            total += 50
+            return not thief.waits
+
+        await until(stolen, bool)
+        warehouse = connect()
+        await warehouse.connect()
+        local = f"SELECT count() > uniqExact(event_id) AS twice FROM clicks_local WHERE client = '{client}'"
+        await until(lambda: connect(hosts=1).query(local, {}), lambda rows: rows == [{"twice": 1}])
+        monkeypatch.setattr(clickhouse, "_ORPHAN_S", 1)
+        monkeypatch.setattr(module, "_MENDING_S", 0.2)
+        mending = asyncio.create_task(warehouse.mend())
+        await until(lambda: connect(hosts=1).query(local, {}), lambda rows: rows == [{"twice": 0}])
+        await cancel(mending)
+        assert await stored(warehouse, client) == (total, total)
+    finally:
+        node.kill()
+        config.write_text(text)
+        node.start()
+        thief.listener.close()
 
 
 # ---- reports
