@@ -129,7 +129,7 @@ async def _clickhouse(settings: Settings, *, in_use: bool) -> Finding:
             detail = f"version {warehouse.version}" + (f", {len(pending)} migrations pending" if pending else "")
             if warehouse.features.exactly_once:
                 return Finding("clickhouse", True, detail)
-            advice = "before version 22.3 a batch repeated after a failure may be counted twice; use a newer one"
+            advice = "before version 22.3 a batch repeated after a failure may be counted twice; use a newer one, or a cluster"
             return Finding("clickhouse", True, detail, advice)
     except PixeldError as error:
         return Finding("clickhouse", False, str(error), "is clickhouse_url right, and does ClickHouse run?")

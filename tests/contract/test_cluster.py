@@ -400,6 +400,13 @@ async def test_what_an_operator_types_uses_the_plain_names(connect, client):
 
 # ---- what is sent
 
+# What servers of a cluster say of each other: end of file, host name, socket, network, no ZooKeeper, read-only, ZooKeeper, no
+# connection to a shard, replicas, quorum, unknown status, and a cluster or a macro that a configuration lacks.
+@pytest.mark.parametrize("code", [3, 32, 33, 139, 170, 198, 209, 210, 225, 242, 244, 279, 285, 286, 319, 425, 999, 1000])
+def test_a_failure_between_servers_is_tried_again_and_blames_no_row(code):
+    assert isinstance(module.failure(code, "Received from ch2:9000. DB::Exception: …", "ch1:9000"), WarehouseAway)
+    assert code not in module._ROWS_TO_BLAME
+
 
 def test_a_cluster_is_exact_with_tokens_or_without_and_has_roll_ups_only_with_them():
     assert (OLD.exactly_once, OLD.roll_ups) == (True, False)
