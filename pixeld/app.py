@@ -216,6 +216,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     tasks.start("adopt", _adopt(redis, flusher, flusher_of, data.node))
     # Not cancelled in the middle of a batch: its insert would go on in its thread, and then be repeated by the last flush.
     tasks.start("flush", _flush(queue, warehouse, flusher), between=flusher.stepping)
+    tasks.start("mend", warehouse.mend())
     tasks.start("replay", shipper.replay())
     tasks.start("ship", shipper.run())
     stack.push_async_callback(buffer.drained)
@@ -338,7 +339,7 @@ async def _flush(queue: RedisQueue, warehouse: Warehouse, flusher: Flusher) -> N
             flusher.problem = str(error)
             await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
-    log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": warehouse.features.insert_tokens})
+    log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": warehouse.features.exactly_once})
     await flusher.run()
 
 

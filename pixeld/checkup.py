@@ -66,7 +66,7 @@ async def migrations(settings: Settings, *, apply: bool, dry_run: bool) -> list[
                 state.migration.number,
                 state.migration.name,
                 "applied" if state.applied_at else "pending",
-                state.migration.statement(warehouse.features),
+                ";\n".join(state.migration.statements(warehouse.features)),
             )
             for state in await schema.status(warehouse)
         ]
@@ -132,9 +132,9 @@ async def _clickhouse(settings: Settings, *, in_use: bool) -> Finding:
         async with _warehouse(settings) as warehouse:
             pending = [state for state in await schema.status(warehouse) if state.applied_at is None]
             detail = f"version {warehouse.version}" + (f", {len(pending)} migrations pending" if pending else "")
-            if warehouse.features.insert_tokens:
+            if warehouse.features.exactly_once:
                 return Finding("clickhouse", True, detail)
-            advice = "before version 22.3 a batch repeated after a failure may be counted twice; use a newer one"
+            advice = "before version 22.3 a batch repeated after a failure may be counted twice; use a newer one, or a cluster"
             return Finding("clickhouse", True, detail, advice)
     except PixeldError as error:
         return Finding("clickhouse", False, str(error), "is clickhouse_url right, and does ClickHouse run?")

@@ -68,8 +68,8 @@ class ServerOperations:
         return found
 
     def _engine(self) -> dict[str, Any]:
-        tokens = self._warehouse.features.insert_tokens
-        return {"version": self._warehouse.version, "counts": "exactly once" if tokens else "at least once"}
+        once = self._warehouse.features.exactly_once
+        return {"version": self._warehouse.version, "counts": "exactly once" if once else "at least once"}
 
     async def _fitness(self) -> Health:
         try:
@@ -89,8 +89,9 @@ class ServerOperations:
             async with asyncio.timeout(_FLUSH_S):
                 await self._shipper.shipped()
                 await self._flusher.reached(await self._queue.last_id())
+                await self._warehouse.settled()
         except TimeoutError:
-            why = self._flusher.problem or "there is more than can be flushed in that time"
+            why = self._flusher.problem or "there is more than can be flushed, or a ClickHouse replica lags behind"
             raise Unavailable(
                 f"not everything was flushed within {_FLUSH_S:.0f} s ({why}); it will be, and nothing is lost"
             ) from None

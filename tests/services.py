@@ -1,13 +1,15 @@
 """Servers that tests start, kill and start again. Each is stopped by its own process id, never by name."""
 
 import os
+import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.conftest import require
@@ -19,10 +21,30 @@ _CONFIG = """<yandex>
  <path>{path}/data/</path><tmp_path>{path}/tmp/</tmp_path>
  <users_config>users.xml</users_config><default_profile>default</default_profile><default_database>default</default_database>
  <mark_cache_size>67108864</mark_cache_size><timezone>UTC</timezone>
-</yandex>
+{more}</yandex>
+"""
+# A dead node's session ends within seconds, not half a minute.
+_CLUSTER = """ <interserver_http_port>{interserver_port}</interserver_http_port><interserver_http_host>127.0.0.1</interserver_http_host>
+ <zookeeper><node><host>127.0.0.1</host><port>{zookeeper_port}</port></node>
+  <session_timeout_ms>3000</session_timeout_ms><operation_timeout_ms>2000</operation_timeout_ms></zookeeper>
+ <zookeeper_session_expiration_check_period>1</zookeeper_session_expiration_check_period>
+ <macros><shard>{shard}</shard><replica>{replica}</replica></macros>
+ <remote_servers><{name}>{shards}</{name}></remote_servers>
+ <distributed_ddl><path>/clickhouse/task_queue/ddl</path></distributed_ddl>
+ <merge_tree><zookeeper_session_expiration_check_period>1</zookeeper_session_expiration_check_period></merge_tree>
+"""
+_SHARD = "<shard><internal_replication>true</internal_replication>{}</shard>"
+_REPLICA = "<replica><host>127.0.0.1</host><port>{}</port><user>default</user><password>{}</password></replica>"
+_ZOOKEEPER = """dataDir={path}
+clientPort={port}
+clientPortAddress=127.0.0.1
+tickTime=500
+minSessionTimeout=1000
+maxClientCnxns=0
+admin.enableServer=false
 """
 _USERS = """<yandex>
- <profiles><default><max_memory_usage>2000000000</max_memory_usage></default></profiles>
+ <profiles><default><max_memory_usage>2000000000</max_memory_usage>{profile}</default></profiles>
  <users><default>
   <password>{password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
  </default></users>
@@ -33,46 +55,61 @@ _USERS = """<yandex>
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nobody listens on now, and that no outgoing connection gets while a server is down."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(10_000, 32_000)))  # the kernel's own choice begins at 32,768
+            return probe.getsockname()[1]
 
 
-class ClickHouseServer:
-    """A clickhouse-server over `directory`, on a port of its own. What it stored is still there after `kill` and `start`."""
+class Server:
+    """A server of its own process over `directory`, on a loopback port. What it stored outlives `kill`."""
 
-    password = "only-for-tests"
-
-    def __init__(self, binary: str, directory: Path) -> None:
-        self._command = [binary, "--config-file", str(directory / "config.xml")]
-        self._directory = directory
+    def __init__(self, command: list[str], directory: Path) -> None:
+        self._command, self.directory = command, directory
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        (directory / "config.xml").write_text(_CONFIG.format(port=self.port, path=directory))
-        (directory / "users.xml").write_text(_USERS.format(password=self.password))
 
-    def url(self, database: str = "pixeld", *, first: str = "", options: str = "") -> str:
-        """Its URL; `first` is a host to be tried before it, `options` what follows the question mark."""
-        hosts = f"{first}{',' if first else ''}127.0.0.1:{self.port}"
-        return f"clickhouse://default:{self.password}@{hosts}/{database}{'?' if options else ''}{options}"
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody is there to answer."""
+        return self._process is None or self._process.poll() is not None
+
+    def launch(self) -> None:
+        """Start it, without waiting."""
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait(self, timeout_s: float = 30.0) -> None:
+        """Wait until it answers. One that segfaults is started again: 18.16 does so while ZooKeeper is away."""
+        deadline = time.monotonic() + timeout_s
+        while not self._answers():
+            died = self._process is None or self._process.poll()
+            if died == -signal.SIGSEGV:
+                self.launch()
+            elif died is not None or time.monotonic() > deadline:
+                tail = (self.directory / "server.log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self._command[0]} does not start: {tail}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            return True
+        except OSError:
+            return False
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Start it and wait until it accepts."""
-        with (self._directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
-                return
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    tail = (self._directory / "server.log").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"clickhouse-server does not start: {tail}") from None
-                time.sleep(0.02)
+        self.launch()
+        self.wait(timeout_s)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, such as SIGSTOP, to a server that runs."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End it, as a crash does (SIGKILL), and wait for that."""
@@ -87,17 +124,128 @@ class ClickHouseServer:
             self._process = None
 
 
+class ZooKeeper(Server):
+    """Debian's ZooKeeper, alone."""
+
+    def __init__(self, directory: Path) -> None:
+        java, jar = shutil.which("java"), Path("/usr/share/java/zookeeper.jar")
+        require(java and jar.exists(), "zookeeper with a Java")
+        options = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.preAllocSize=1024"]
+        main = ["org.apache.zookeeper.server.ZooKeeperServerMain", str(directory / "zoo.cfg")]
+        super().__init__([java, *options, "-cp", str(jar), *main], directory)
+        (directory / "zoo.cfg").write_text(_ZOOKEEPER.format(path=directory, port=self.port))
+
+    def connections(self) -> int:
+        """How many it has, this one included; 0 while it doesn't serve: it accepts some time before that."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
+                connection.sendall(b"srvr")
+                found = re.search(rb"Connections: (\d+)", connection.makefile("rb").read())
+        except OSError:
+            return 0
+        return int(found[1]) if found else 0
+
+    def _answers(self) -> bool:
+        return self.connections() > 0
+
+
+class ClickHouseServer(Server):
+    """A clickhouse-server. `configure` writes its configuration, before the first start."""
+
+    password = "only-for-tests"
+
+    def __init__(self, binary: str, directory: Path) -> None:
+        super().__init__([binary, "--config-file", str(directory / "config.xml")], directory)
+
+    def configure(self, more: str = "", profile: str = "") -> None:
+        """`more` of config.xml, and settings of the default `profile`."""
+        config = _CONFIG.format(port=self.port, path=self.directory, more=more)
+        (self.directory / "config.xml").write_text(config)
+        (self.directory / "users.xml").write_text(_USERS.format(password=self.password, profile=profile))
+
+    def url(self, database: str = "pixeld", *, first: str = "", options: str = "") -> str:
+        """Its URL; `first` is a host to be tried before it, `options` what follows the question mark."""
+        hosts = f"{first}{',' if first else ''}127.0.0.1:{self.port}"
+        return f"clickhouse://default:{self.password}@{hosts}/{database}{'?' if options else ''}{options}"
+
+
+def _clickhouse_binary() -> str:
+    binary = shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    require(binary, "clickhouse-server")
+    return binary
+
+
 @contextmanager
 def clickhouse_server(directory: Path) -> Iterator[ClickHouseServer]:
     """Debian's clickhouse-server over `directory`, accepting. Skips where there is none (see `require`)."""
-    binary = shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    require(binary, "clickhouse-server")
-    server = ClickHouseServer(binary, directory)
+    server = ClickHouseServer(_clickhouse_binary(), directory)
+    server.configure()
     try:
         server.start()
         yield server
     finally:
         server.kill(signal.SIGTERM)
+
+
+class Cluster:
+    """Two shards of two replicas, and the ZooKeeper that they agree through.
+
+    `nodes` are in the order of shard and replica: nodes[0] and nodes[1] hold the same rows. Each, and `zookeeper`, has
+    `kill`, `start` and `send` (a signal).
+    """
+
+    name = "pixels"
+
+    def __init__(self, directory: Path) -> None:
+        binary = _clickhouse_binary()
+        for part in ("zookeeper", "1-1", "1-2", "2-1", "2-2"):
+            (directory / part).mkdir(parents=True)
+        self.zookeeper = ZooKeeper(directory / "zookeeper")
+        self.nodes = [ClickHouseServer(binary, directory / f"{shard}-{replica}") for shard in (1, 2) for replica in (1, 2)]
+        replicas = [_REPLICA.format(node.port, node.password) for node in self.nodes]
+        shards = _SHARD.format("".join(replicas[:2])) + _SHARD.format("".join(replicas[2:]))
+        profile = "<background_pool_size>4</background_pool_size><background_schedule_pool_size>8</background_schedule_pool_size>"
+        for index, node in enumerate(self.nodes):
+            more = _CLUSTER.format(
+                interserver_port=free_port(), zookeeper_port=self.zookeeper.port, name=self.name, shards=shards,
+                shard=index // 2 + 1, replica=f"replica-{index % 2 + 1}",
+            )  # fmt: skip
+            node.configure(more, profile)
+
+    def url(self, database: str = "pixeld", *, ports: Sequence[int] | None = None) -> str:
+        """The cluster's URL; `ports` are where its nodes are reached, when that is not directly."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports or [node.port for node in self.nodes])
+        return f"clickhouse://default:{ClickHouseServer.password}@{hosts}/{database}?cluster={self.name}"
+
+    def start(self) -> None:
+        """Start everything and wait until it accepts."""
+        self.zookeeper.start()
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.wait()
+        # 18.16 crashes when ON CLUSTER comes before it has its session with ZooKeeper
+        deadline = time.monotonic() + 30
+        while self.zookeeper.connections() <= len(self.nodes):
+            assert time.monotonic() < deadline, "the servers do not connect to ZooKeeper"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End everything. ZooKeeper last: a server that waits for it takes long to end."""
+        for node in self.nodes:
+            node.kill()
+        self.zookeeper.kill()
+
+
+@contextmanager
+def clickhouse_cluster(directory: Path) -> Iterator[Cluster]:
+    """Debian's clickhouse-servers and ZooKeeper as a cluster over `directory`, accepting. Skips where one is missing."""
+    cluster = Cluster(directory)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
 
 
 @contextmanager

@@ -130,7 +130,7 @@ class Warehouse(Protocol):
     """ClickHouse, as a server or as an engine in this process. One statement at a time for each role."""
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
-        """Insert all rows as one block, or none. A repeat with the same token changes nothing where the engine knows tokens.
+        """Insert all rows as one block, or none. A repeat with the same token changes nothing where that is promised.
 
         Raises WarehouseAway (outcome unknown, retry with the same token) or WarehouseRefused (these rows never go in).
         """

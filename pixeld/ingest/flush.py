@@ -1,9 +1,9 @@
-"""Queue → warehouse: batches into ClickHouse, each exactly once where the engine knows insert tokens.
+"""Queue → warehouse: batches into ClickHouse, each exactly once where the engine knows it again.
 
 The batch's manifest (range, row count, digest) is in Redis before its first insert and marked done after its last.
 Whoever finds an open manifest, this process after a failure or another one after a crash, inserts the same rows in
-the same order under the same tokens, and the engine drops what it already has. Engines without tokens (before 22.2)
-get such a batch at least once.
+the same order under the same tokens, and the engine drops what it already has, by token or, in replicated tables, by
+content. A single server without tokens (before 22.3) gets such a batch at least once.
 
 After a failover Redis may know less than this process: a manifest from before, chunks that were trimmed, a lease that was
 somebody's. A process never goes back behind what it has flushed, and ends the batch that it has begun as it began it,

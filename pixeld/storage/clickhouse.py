@@ -9,9 +9,10 @@ import difflib
 import logging
 import re
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -19,14 +20,26 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from clickhouse_driver import Client, errors
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import NETWORK_SECONDS, QUERY_SECONDS, READ_ONLY, Features, Link, Params, escaped, failure
+from pixeld.storage.warehouse import (
+    NETWORK_SECONDS,
+    QUERY_SECONDS,
+    READ_ONLY,
+    Cluster,
+    Features,
+    Link,
+    Params,
+    escaped,
+    failure,
+)
 
+log = logging.getLogger(__name__)
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
+_IDENTIFIER = r"[A-Za-z_]\w*"
 CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting
-_UNKNOWN_DATABASE = 81
-_OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS)}
+_UNKNOWN_DATABASE, _TIMEOUT_EXCEEDED = 81, 159
+_OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS), "cluster": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Address:
     verify: bool
     ca_certs: str | None
     timeout_s: int
+    cluster: Cluster | None
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -57,16 +71,26 @@ class Address:
         user, _, password = userinfo.partition(":")
         if not options["timeout"].isdigit():
             raise SettingsError("the ClickHouse URL's option timeout must be a number of seconds")
+        database = unquote(parts.path.strip("/")) or "default"
         return cls(
             hosts=tuple(_host(text, 9440 if secure else 9000) for text in hosts.split(",")),
-            database=unquote(parts.path.strip("/")) or "default",
+            database=database,
             user=unquote(user) or "default",
             password=unquote(password),
             secure=secure,
             verify=options["verify"] == "1",
             ca_certs=options["ca_certs"] or None,
             timeout_s=int(options["timeout"]),
+            cluster=_cluster(options["cluster"], database) if options["cluster"] else None,
         )
+
+
+def _cluster(name: str, database: str) -> Cluster:
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII) or not re.fullmatch(_IDENTIFIER, database, re.ASCII):
+        raise SettingsError(
+            "the ClickHouse URL's option cluster must be a name in the servers' remote_servers, and the database a plain name"
+        )
+    return Cluster(name, database)
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
@@ -80,17 +104,39 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     return host, port or default_port
 
 
+class _Hosts:
+    """The hosts of a URL, the one to use first. A host that a call failed on goes to the end, for every connection.
+
+    Not only one that is down: a server that has lost ZooKeeper answers, and takes no insert. And queries follow the inserts,
+    because its rows are yesterday's.
+    """
+
+    def __init__(self, hosts: tuple[tuple[str, int], ...]) -> None:
+        self.order = hosts
+        self.failures = 0  #: since an insert last succeeded
+        self.doubt_s: float | None = time.monotonic()  #: when a call last failed, until `mend` has looked at every host
+
+    def failed(self, host: tuple[str, int]) -> None:
+        order = self.order  # replaced as a whole: several threads share it
+        self.failures += 1
+        self.doubt_s = time.monotonic()
+        if order[0] == host:
+            self.order = (*order[1:], host)
+
+
 def connector(url: str) -> Callable[[], Link]:
-    """What connects to the first host of `url` that answers."""
+    """What connects to a host of `url`: at first the first one that answers, after a failed call the next one that does."""
     address = Address.parse(url)
+    hosts = _Hosts(address.hosts)
 
     def connect() -> Link:
         failures = []
-        for host, port in address.hosts:
+        for host in hosts.order:
             try:
-                return ServerLink(address, host, port)
+                return ServerLink(address, hosts, host)
             except (WarehouseAway, WarehouseRefused) as error:
                 failures.append(str(error))
+                hosts.failed(host)
         raise WarehouseAway("; ".join(failures))
 
     return connect
@@ -123,20 +169,45 @@ def _translated(where: str) -> Iterator[None]:
         raise WarehouseRefused(f"ClickHouse at {where}: {type(error).__name__}: {error}"[:500]) from error
 
 
+# How many tables there are that have not got every row yet, at the replicas that queries are sent to. One without ZooKeeper
+# doesn't know what it lacks; one that has just started says that it is behind by decades, and queries avoid it as long as it
+# does. An empty table's log has both numbers at 0, and so has one whose very first block is still on its way.
+_BEHIND = """
+SELECT count() AS behind FROM cluster('{0.name}', system, replicas)
+WHERE database = '{0.database}'
+    AND (is_readonly OR is_session_expired OR absolute_delay > 0 OR inserts_in_queue > 0
+        OR (log_max_index > 0 AND log_pointer <= log_max_index))
+"""
+_PATIENCE_S = 1.0
+
+# Parts of a table that ZooKeeper doesn't know. A replica that loses ZooKeeper in the middle of an insert keeps the part: it
+# may be registered. If it is not, the rows come again as another part, and 18.16 shows both until they are merged or it is
+# restarted. A registration under way ends with its session, which is after 30 s unless configured otherwise.
+_ORPHANS = """
+SELECT count() AS orphans FROM system.parts
+WHERE active AND database = {{database:String}} AND table = {{table:String}} AND modification_time < now() - {seconds}
+    AND name NOT IN (SELECT name FROM system.zookeeper WHERE path = {{path:String}})
+"""
+_ORPHAN_S = 60
+_DOUBT_S = 600.0  # a server may notice much later than pixeld that it has lost ZooKeeper
+
+
 class ServerLink:
     """`storage.warehouse.Link` to one server."""
 
-    def __init__(self, address: Address, host: str, port: int) -> None:
-        self._where = f"{host}:{port}"
+    def __init__(self, address: Address, hosts: _Hosts, host: tuple[str, int]) -> None:
+        self._address, self._hosts, self._host = address, hosts, host
+        self._where = f"{host[0]}:{host[1]}"
         self._restriction: dict[str, str | int] = {}
-        self._client = _client(address, host, port, address.database)
+        self._behind_since = 0.0
+        self._client = _client(address, *host, address.database)
         try:
-            self._open(address, host, port)
+            self._open(address)
         except BaseException:
             self._client.disconnect()
             raise
 
-    def _open(self, address: Address, host: str, port: int) -> None:
+    def _open(self, address: Address) -> None:
         with _translated(self._where):
             try:
                 version = self._client.execute("SELECT version()")[0][0]
@@ -144,38 +215,106 @@ class ServerLink:
                 if error.code != _UNKNOWN_DATABASE:
                     raise
                 # A session cannot even be opened in a database that isn't there yet.
-                with _client(address, host, port, "") as client:
-                    client.execute(f"CREATE DATABASE IF NOT EXISTS `{_name(address.database)}`")
+                with _client(address, *self._host, "") as client:
+                    version = client.execute("SELECT version()")[0][0]
+                    features = Features.of(version, address.cluster)
+                    _define(client, features, features.create_database(_name(address.database)))
                 version = self._client.execute("SELECT version()")[0][0]
-        self.features = Features.of(version)
+        self.features = Features.of(version, address.cluster)
+
+    def preferred(self) -> bool:
+        return self._hosts.order[0] == self._host
 
     def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
         """Columnar and uncompressed; `insert_block_size` is the driver's own limit on a block."""
         settings = self.features.insert_settings(token) | {"insert_block_size": len(values[0])}
-        with _translated(self._where):
+        if self._hosts.failures and "load_balancing" in settings:
+            settings["load_balancing"] = "random"  # a shard's first replica may answer and take no insert
+        with self._calling():
             sql = f"INSERT INTO {_name(table)} ({', '.join(map(_name, columns))}) VALUES"
             self._client.execute(sql, values, columnar=True, settings=settings)
+        self._hosts.failures = 0
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
-        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS, **self._restriction}
+        settings: dict[str, Any] = {"max_execution_time": QUERY_SECONDS, **self.features.query_settings(), **self._restriction}
         if self.features.server_parameters:
             settings["server_side_params"] = True
         else:
             sql, params = with_literals(sql, params), {}
-        with _translated(self._where):
+        with self._calling():
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
+
+    def settled(self) -> bool:
+        """Ask the replicas that a query from this host is sent to. If they don't catch up in time, the next host's might."""
+        if self.features.cluster is None or not self.query(_BEHIND.format(self.features.cluster), {})[0]["behind"]:
+            self._behind_since = 0.0
+            return True
+        self._behind_since = self._behind_since or time.monotonic()
+        if time.monotonic() - self._behind_since > _PATIENCE_S:
+            self._hosts.failed(self._host)
+        return False
+
+    def mend(self) -> None:
+        """Restart every table, at every host of the URL, that shows rows which are not in ZooKeeper: it lays them aside."""
+        doubt_s = self._hosts.doubt_s
+        if not self.features.leaves_orphans or doubt_s is None:
+            return
+        looked, sound, address = time.monotonic(), True, replace(self._address, timeout_s=CONNECT_SECONDS)
+        for host in address.hosts:
+            try:
+                link = ServerLink(address, _Hosts((host,)), host)
+            except (WarehouseAway, WarehouseRefused):
+                sound = False
+                continue
+            try:
+                sound = link._mend_tables() and sound
+            finally:
+                link.close()
+        if sound and looked - doubt_s > _DOUBT_S and self._hosts.doubt_s == doubt_s:
+            self._hosts.doubt_s = None
+
+    def _mend_tables(self) -> bool:
+        """False if a table could not be looked at."""
+        sql = "SELECT table, replica_path, is_readonly OR is_session_expired AS away FROM system.replicas WHERE database = "
+        tables = self.query(sql + "{database:String}", {"database": self._address.database})
+        for row in tables:
+            if row["away"]:
+                continue
+            names = {"database": self._address.database, "table": row["table"], "path": f"{row['replica_path']}/parts"}
+            if self.query(_ORPHANS.format(seconds=_ORPHAN_S), names)[0]["orphans"]:
+                log.warning("restarting a table that shows rows twice", extra={"table": row["table"], "server": self._where})
+                self.command(f"SYSTEM RESTART REPLICA {self._address.database}.{_name(row['table'])}")
+        return not any(row["away"] for row in tables)
 
     def restrict(self) -> None:
         self._restriction = READ_ONLY
 
     def command(self, sql: str) -> None:
-        with _translated(self._where):
-            self._client.execute(sql)
+        with self._calling():
+            _define(self._client, self.features, sql)
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            with _translated(self._where):
+                yield
+        except WarehouseAway:
+            self._hosts.failed(self._host)
+            raise
 
     def close(self) -> None:
         self._client.disconnect()
+
+
+def _define(client: Client, features: Features, sql: str) -> None:
+    """Run a statement that has no result. Servers of a cluster that are down will run it when they are back."""
+    try:
+        client.execute(sql, settings=features.command_settings())
+    except errors.ServerException as error:
+        if error.code != _TIMEOUT_EXCEEDED or "(0 of them are currently active)" not in error.message:
+            raise
 
 
 def _client(address: Address, host: str, port: int, database: str) -> Client:
@@ -197,7 +336,7 @@ def _client(address: Address, host: str, port: int, database: str) -> Client:
 
 def _name(text: str) -> str:
     """An identifier that needs no quotes. Tables and columns come from pixeld's own code, a database from its settings."""
-    if not re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII):
+    if not re.fullmatch(_IDENTIFIER, text, re.ASCII):
         raise WarehouseRefused(f"{text!r} cannot name a database, a table or a column")
     return text
 

@@ -8,8 +8,8 @@ from pixeld.storage.warehouse import Warehouse
 
 
 def open_warehouse(url: str | None, data_dir: Path) -> Warehouse:
-    """The server at `clickhouse://user:password@host:port[,host2:port2]/database[?secure=1]`; without a URL, an engine in
-    this process that keeps its data in `<data_dir>/clickhouse`. Connects nothing yet.
+    """The server, or the cluster, at `clickhouse://user:password@host:port[,host2:port2]/database[?secure=1&cluster=name]`;
+    without a URL, an engine in this process that keeps its data in `<data_dir>/clickhouse`. Connects nothing yet.
 
     Raises SettingsError for a URL that is none, WarehouseAway when the embedded engine isn't installed. Only the engine in
     use is imported: the embedded one costs 0.2 s and 225 MB. Import it before the server accepts, as this call does.

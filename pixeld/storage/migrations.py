@@ -1,5 +1,7 @@
 """Schema migrations: `sql/NNNN_name.sql`, one statement a file, applied in order, recorded in `schema_migrations`.
 
+On a cluster a file's one statement becomes two, see `Features.render`.
+
 Every statement is `CREATE … IF NOT EXISTS`, so that a run that died between a statement and its record is simply run again,
 and two runs at once do no harm. A file never changes once it was released: its hash is checked.
 """
@@ -28,7 +30,7 @@ class Migration:
     def sha256(self) -> str:
         return sha256(self.text.encode()).hexdigest()
 
-    def statement(self, features: Features) -> str:
+    def statements(self, features: Features) -> list[str]:
         """What is sent to a server with these features."""
         return features.render(self.text)
 
@@ -77,7 +79,8 @@ async def status(warehouse: Warehouse, migrations: Sequence[Migration] | None = 
 async def plan(warehouse: Warehouse, migrations: Sequence[Migration] | None = None) -> list[str]:
     """The statements that `apply` would run now. Changes nothing."""
     states = await status(warehouse, migrations)
-    return [state.migration.statement(warehouse.features) for state in states if state.applied_at is None]
+    pending = [state.migration for state in states if state.applied_at is None]
+    return [statement for migration in pending for statement in migration.statements(warehouse.features)]
 
 
 async def apply(warehouse: Warehouse, migrations: Sequence[Migration] | None = None) -> list[Migration]:
@@ -86,7 +89,8 @@ async def apply(warehouse: Warehouse, migrations: Sequence[Migration] | None = N
     for state in await status(warehouse, migrations):
         if state.applied_at is None:
             migration = state.migration
-            await warehouse.command(migration.statement(warehouse.features))
+            for statement in migration.statements(warehouse.features):
+                await warehouse.command(statement)
             record = (migration.number, migration.name, migration.sha256)
             token = f"migration-{migration}-{migration.sha256}"
             await warehouse.insert("schema_migrations", ("number", "name", "sha256"), [record], token)

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pixeld.domain.ports import Warehouse
 from pixeld.domain.reports import (
     MAX_ROWS,
     Dimension,
@@ -27,6 +26,7 @@ from pixeld.domain.reports import (
     performance_result,
     whole_hours,
 )
+from pixeld.storage.warehouse import Warehouse
 
 Clients = Mapping[str, tuple[str, str]]
 _CLICK_ONLY = {Dimension.S1, Dimension.S2, Dimension.S3, Dimension.S4, Dimension.S5, Dimension.CREATIVE}
@@ -59,7 +59,13 @@ class Reports:
             "currencies": ",".join(("-", *(currency for currency, _ in known.values()))),
             "limit": MAX_ROWS + 1,
         }
-        source = _source(query, whole_hours(zone, from_s, until_s))
+        by_click = "report_orders_by_click" if _CLICK_ONLY & set(query.by) else "report_orders"
+        sales = [
+            Sales(_key(row, query.by), row["currency"], row["order_count"], row["revenue_minor"])
+            for row in await self._run(by_click, "", query.by, params)
+        ]
+        # Known only now: the query above has connected.
+        source = _source(query, whole_hours(zone, from_s, until_s) and self._warehouse.features.roll_ups)
         traffic = [
             Traffic(_key(row, query.by), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
             for row in await self._run(*source, query.by, params)
@@ -67,11 +73,6 @@ class Reports:
         totals = [
             Traffic((), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
             for row in await self._run(*source, (), params)
-        ]
-        by_click = "report_orders_by_click" if _CLICK_ONLY & set(query.by) else "report_orders"
-        sales = [
-            Sales(_key(row, query.by), row["currency"], row["order_count"], row["revenue_minor"])
-            for row in await self._run(by_click, "", query.by, params)
         ]
         return performance_result(query.by, zone, traffic, totals, sales)
 
@@ -101,10 +102,10 @@ class Reports:
         return await self._warehouse.query(sql, params)
 
 
-def _source(query: PerformanceQuery, hours_match: bool) -> tuple[str, str]:
+def _source(query: PerformanceQuery, rolled_up: bool) -> tuple[str, str]:
     """(report, table): the smallest table that knows every dimension."""
     by = set(query.by)
-    if by & _CLICK_ONLY or not hours_match:
+    if by & _CLICK_ONLY or not rolled_up:
         return "report_traffic_raw", ""
     return "report_traffic", "traffic_hourly" if by & _AUDIENCE else "partner_hourly"
 

@@ -15,6 +15,7 @@ from pixeld.storage.redis import connect
 from tests.faults.child import OFFSET
 from tests.faults.proxy import Proxy
 from tests.process import Process
+from tests.services import clickhouse_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60
@@ -312,7 +313,6 @@ class ClusterSystem(System):
     """Two nodes of pixeld that share a Redis and a replicated ClickHouse cluster, which they reach through proxies."""
 
     async def _start_nodes(self):
-        from tests.services import clickhouse_cluster  # FIXME
         (self.directory / "clickhouse").mkdir()
         self.cluster = await asyncio.to_thread(self._stack.enter_context, clickhouse_cluster(self.directory / "clickhouse"))
         for server in self.cluster.nodes:

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS impressions
+CREATE TABLE IF NOT EXISTS {{create impressions}}
 (
     at_ms UInt64,
     client String,
@@ -20,8 +20,9 @@ CREATE TABLE IF NOT EXISTS impressions
     event_id String,
     at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
 )
-ENGINE = MergeTree
+ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, at, partner)
 {{keep 395 at}}
 {{durable}}
+{{spread cityHash64(event_id)}}

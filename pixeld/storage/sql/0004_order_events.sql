@@ -1,5 +1,5 @@
 -- Every observation of every order. Sorted by order id, so that the observations of one order lie together.
-CREATE TABLE IF NOT EXISTS order_events
+CREATE TABLE IF NOT EXISTS {{create order_events}}
 (
     at_ms UInt64,
     client String,
@@ -21,8 +21,9 @@ CREATE TABLE IF NOT EXISTS order_events
     event_id String,
     at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
 )
-ENGINE = MergeTree
+ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, order_id, at)
 {{keep 760 at}}
 {{durable}}
+{{spread cityHash64(client, order_id)}}

@@ -1,5 +1,5 @@
 -- Orders reported with test=1: kept apart, so that no report can reach them by leaving out a condition.
-CREATE TABLE IF NOT EXISTS test_order_events
+CREATE TABLE IF NOT EXISTS {{create test_order_events}}
 (
     at_ms UInt64,
     client String,
@@ -21,8 +21,9 @@ CREATE TABLE IF NOT EXISTS test_order_events
     event_id String,
     at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
 )
-ENGINE = MergeTree
+ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, order_id, at)
 {{keep 760 at}}
 {{durable}}
+{{spread cityHash64(client, order_id)}}

@@ -1,6 +1,7 @@
 -- Clicks and impressions by the hour (UTC) and audience. Merges sum the counts and join the visitor states of equal keys;
 -- until they have, several rows stand for one key: readers use sum() and uniqMerge().
-CREATE TABLE IF NOT EXISTS traffic_hourly
+{{roll_up}}
+CREATE TABLE IF NOT EXISTS {{create traffic_hourly}}
 (
     hour DateTime('UTC'),
     client {{text}},
@@ -15,8 +16,9 @@ CREATE TABLE IF NOT EXISTS traffic_hourly
     impressions UInt64,
     visitors AggregateFunction(uniq, UInt64)
 )
-ENGINE = SummingMergeTree
+ENGINE = {{engine SummingMergeTree}}
 PARTITION BY toYYYYMM(hour)
 ORDER BY (client, hour, partner, quality, country, device, browser, os, language)
 {{keep 395 hour}}
 {{durable}}
+{{spread cityHash64(client, partner)}}

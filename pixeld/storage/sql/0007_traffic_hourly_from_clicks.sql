@@ -1,8 +1,9 @@
-CREATE MATERIALIZED VIEW IF NOT EXISTS traffic_hourly_from_clicks TO traffic_hourly AS
+{{roll_up}}
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{create traffic_hourly_from_clicks}} TO {{stored traffic_hourly}} AS
 SELECT
     toStartOfHour(at) AS hour, client, partner, quality, country, device, browser, os, language,
     count() AS clicks,
     toUInt64(0) AS impressions,
     uniqState(visitor) AS visitors
-FROM clicks
+FROM {{stored clicks}}
 GROUP BY hour, client, partner, quality, country, device, browser, os, language

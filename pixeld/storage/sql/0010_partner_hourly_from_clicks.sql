@@ -1,8 +1,9 @@
-CREATE MATERIALIZED VIEW IF NOT EXISTS partner_hourly_from_clicks TO partner_hourly AS
+{{roll_up}}
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{create partner_hourly_from_clicks}} TO {{stored partner_hourly}} AS
 SELECT
     toStartOfHour(at) AS hour, client, partner, quality,
     count() AS clicks,
     toUInt64(0) AS impressions,
     uniqState(visitor) AS visitors
-FROM clicks
+FROM {{stored clicks}}
 GROUP BY hour, client, partner, quality
