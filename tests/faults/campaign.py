@@ -41,8 +41,7 @@ async def run(engine, system, seed, faults, say=lambda text: None):
     await system.start()
     visits = []
     try:
-        for node in system.nodes:
-            await node.ready()
+        await system.ready()
         visits = [
             asyncio.create_task(ledger.visit(system.nodes[n % len(system.nodes)], n, seed)) for n in range(VISITORS)
         ]
@@ -53,7 +52,7 @@ async def run(engine, system, seed, faults, say=lambda text: None):
             if isinstance(visit, Exception) and not isinstance(visit, asyncio.CancelledError):
                 raise visit
         await system.settle()
-        result.wrong += await ledger.reconcile(system.nodes[0], VISITORS)
+        result.wrong += await _reconciled(system, ledger)
         result.stored, result.lost, result.doubled = ledger.stored, len(ledger.lost), len(ledger.doubled)
         result.wrong += await system.stop()
     except Exception as error:  # noqa: BLE001 - whatever it was, it is this run's result
@@ -65,6 +64,16 @@ async def run(engine, system, seed, faults, say=lambda text: None):
         result.answered, result.unknown = len(ledger.answered), len(ledger.unknown)
         result.refused, result.seconds = ledger.refused.total(), time.monotonic() - began
     return result
+
+
+async def _reconciled(system, ledger):
+    """What differs between ledger and ClickHouse, once it has had as long to put itself right as it may take."""
+    deadline = time.monotonic() + system.patience_s
+    while found := await ledger.reconcile(system.nodes[0], VISITORS):
+        if ledger.wrong or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(1)
+    return []
 
 
 async def _strike(system, rnd, faults, ledger, result, say):
