@@ -110,7 +110,7 @@ class Ledger:
             )
             columns = f"toStartOfHour(at) AS hour, client, partner, quality, {_AUDIENCE}, visitor"
             raw = await node.sql(
-                f"SELECT {key}, sum(click) AS c, sum(1 - click) AS i, uniq(visitor) AS v FROM ("
+                f"SELECT {key}, sum(click) AS c, sum(1 - click) AS i, uniqIf(visitor, click = 1) AS v FROM ("
                 f"SELECT {columns}, 1 AS click FROM clicks UNION ALL SELECT {columns}, 0 AS click FROM impressions"
                 f") GROUP BY {key} ORDER BY {key}"
             )
