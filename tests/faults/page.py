@@ -12,6 +12,8 @@ from tests.faults.system import ROOT
 
 RUNS = ROOT / "bench" / "results" / "faults.jsonl"
 PAGE = ROOT / "bench" / "results" / "faults.md"
+README = ROOT / "README.md"
+_MARKS = "<!-- faults -->\n", "<!-- /faults -->"
 _NAMES = {
     "single": "one pixeld with all that it brings",
     "embedded": "one pixeld with its embedded ClickHouse, Valkey apart",
@@ -34,6 +36,8 @@ def save(results):
     runs = [kept[key] for key in sorted(kept)]
     RUNS.write_bytes(b"".join(orjson.dumps(run) + b"\n" for run in runs))
     PAGE.write_text(render(runs))
+    before, rest = README.read_text().split(_MARKS[0])
+    README.write_text(before + _MARKS[0] + _sentence(runs) + _MARKS[1] + rest.split(_MARKS[1])[1])
 
 
 def _lines():
@@ -72,6 +76,18 @@ def render(runs):
         f"{platform.python_version()}, {packages}. Again: `make faults`.\n"
     )
     return "".join(out)
+
+
+def _sentence(runs):
+    """What the README says of them."""
+    faults = {engine: 0 for engine in _NAMES}
+    for run in runs:
+        faults[run["engine"]] += sum(run["faults"].values())
+    return (
+        f"The last campaigns: {faults['single'] + faults['embedded']:,} faults on the embedded engine, {faults['cluster']:,} on a "
+        f"replicated ClickHouse cluster, {_sum(runs, 'answered'):,} events answered, **{_sum(runs, 'lost')} lost, "
+        f"{_sum(runs, 'doubled')} counted twice** ([by kind](bench/results/faults.md)). Again, with other seeds: `make faults`.\n"
+    )
 
 
 def _sum(runs, figure):
