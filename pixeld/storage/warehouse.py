@@ -1,6 +1,6 @@
 """ClickHouse, as a server or as an engine in this process: what both have in common, and the way in to either.
 
-A `Warehouse` has roles, insert and query foremost. Each owns one thread and, on it, one connection, so that a slow report never
+A `Warehouse` has roles, insert and query foremost. Each owns one thread and one connection on it, so that a slow report never
 stalls ingest and nothing here ever runs on the event loop. A connection that failed is thrown away; the next call makes anew.
 """
 
