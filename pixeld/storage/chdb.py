@@ -19,7 +19,8 @@ from typing import Any
 import orjson
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import QUERY_SECONDS, READ_ONLY, Features, Link, Params, escaped, failure
+from pixeld.storage.features import QUERY_SECONDS, Features
+from pixeld.storage.warehouse import READ_ONLY, Link, Params, escaped, failure
 
 # A report must neither take the cores that answer hits nor the memory they need; it spills to disk before that.
 _REPORT_LIMITS = {

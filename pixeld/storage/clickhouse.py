@@ -20,17 +20,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from clickhouse_driver import Client, errors
 
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage.warehouse import (
-    NETWORK_SECONDS,
-    QUERY_SECONDS,
-    READ_ONLY,
-    Cluster,
-    Features,
-    Link,
-    Params,
-    escaped,
-    failure,
-)
+from pixeld.storage.features import QUERY_SECONDS, Cluster, Features
+from pixeld.storage.warehouse import NETWORK_SECONDS, READ_ONLY, Link, Params, escaped, failure
 
 log = logging.getLogger(__name__)
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
@@ -178,7 +169,7 @@ WHERE database = '{0.database}'
     AND (is_readonly OR is_session_expired OR absolute_delay > 0 OR inserts_in_queue > 0
         OR (log_max_index > 0 AND log_pointer <= log_max_index))
 """
-_PATIENCE_S = 1.0
+_PATIENCE_S = 1.0  # for a replica to catch up; one fetches a new part within some 20 ms
 
 # Parts of a table that ZooKeeper doesn't know. A replica that loses ZooKeeper in the middle of an insert keeps the part: it
 # may be registered. If it is not, the rows come again as another part, and 18.16 shows both until they are merged or it is

@@ -15,7 +15,8 @@ from hashlib import sha256
 from importlib.resources import files
 
 from pixeld.errors import MigrationError
-from pixeld.storage.warehouse import Features, Warehouse
+from pixeld.storage.features import Features
+from pixeld.storage.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def known() -> list[Migration]:
 
 async def status(warehouse: Warehouse, migrations: Sequence[Migration] | None = None) -> list[State]:
     """Every known migration with its state. MigrationError when the database has one that this version doesn't know, or one
-    whose file has changed since."""
+    whose file has changed since, or when it is a cluster's and the URL names none, or the other way round."""
     migrations = known() if migrations is None else migrations
     applied = await _applied(warehouse)
     by_number = {migration.number: migration for migration in migrations}
@@ -100,9 +101,16 @@ async def apply(warehouse: Warehouse, migrations: Sequence[Migration] | None = N
 
 async def _applied(warehouse: Warehouse) -> dict[int, tuple[str, str, str]]:
     """number → (name, sha256, applied at)."""
-    there = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
-    if not await warehouse.query(there, {}):
+    there = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    found = await warehouse.query(there, {})
+    if not found:
         return {}
+    if (found[0]["engine"] == "Distributed") is not (warehouse.features.cluster is not None):
+        raise MigrationError(
+            "the database was made for a single server: name another one, or leave `cluster` out of the ClickHouse URL"
+            if warehouse.features.cluster
+            else "the database was made for a cluster: name that in the ClickHouse URL (`?cluster=…`)"
+        )
     sql = (
         "SELECT number, name, sha256, toString(min(applied_at)) AS first_applied_at "
         "FROM schema_migrations GROUP BY number, name, sha256"

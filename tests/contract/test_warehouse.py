@@ -29,8 +29,9 @@ from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway
 from pixeld.storage import migrations, reports
 from pixeld.storage.clickhouse import Address, with_literals
 from pixeld.storage.engines import open_warehouse
+from pixeld.storage.features import Features
 from pixeld.storage.reports import Reports
-from pixeld.storage.warehouse import Features, escaped
+from pixeld.storage.warehouse import escaped
 from tests.conftest import require
 from tests.services import clickhouse_server, free_port
 
