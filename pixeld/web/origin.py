@@ -73,7 +73,7 @@ class Origin:
         proxy wrote no address, the one before it stands. No more than MAX_PROXIES are looked through.
         """
         address = peer.address
-        told = ",".join(headers.getall(hdrs.X_FORWARDED_FOR, ())[-MAX_PROXIES:])
+        told = ",".join(headers.getall(hdrs.X_FORWARDED_FOR, ()))
         for text in reversed(told.rsplit(",", MAX_PROXIES)[-MAX_PROXIES:]):
             found = _address(text)
             if found is None:

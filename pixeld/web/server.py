@@ -193,7 +193,7 @@ class _Cold(ColdRequestHandler):
 
     def log_exception(self, message: str, *args: object, exc_info: BaseException | None = None) -> None:
         """Log an error of ours. What a peer garbles is none of them, and `args` is its address."""
-        if not isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):
+        if not isinstance(exc_info, HttpProcessingError):
             self.logger.error("Error handling a request" if args else message, exc_info=exc_info)
 
 

@@ -276,3 +276,16 @@ async def test_a_route_that_is_not_ours_is_guarded_too(start, fast_path):
     world = await start(fast_path=fast_path, routes=noting(asked := []), max_request_bytes=1024)
     reply = await (await world.peer()).ask(request("/cold", *["X: " + "a" * 400] * 3))
     assert reply.status == 400 and asked == []
+
+
+async def test_a_head_without_end_is_refused_before_it_ends(start, fast_path):
+    """What is waited for is held in memory."""
+    world = await start(fast_path=fast_path, max_request_bytes=8192)
+    peer = await world.peer()
+    await peer.send(ORDER[:-2])
+    for _ in range(8):
+        assert not peer.received
+        await peer.send(b"X: " + b"a" * 1000 + b"\r\n")
+        await turns(10)
+    await peer.send(b"X: " + b"a" * 1000)
+    assert b" 400 Bad Request\r\n" in await peer.rest()
