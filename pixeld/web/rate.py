@@ -21,7 +21,7 @@ class Limiter:
     def __init__(self, per_s: float, burst: int, now: Callable[[], float]) -> None:
         self._token_s, self._now = 1 / per_s, now
         self._room_s = (burst - 1 + 1e-6) * self._token_s  # full later than that: less than a token is left
-        self._full_at: dict[str | bytes, float] = {}  # when each bucket will be full: the one number that there is to know of it
+        self._full_at: dict[str | bytes, float] = {}  # when each bucket will be full: all there is to know of it
 
     def __len__(self) -> int:
         return len(self._full_at)

@@ -187,7 +187,9 @@ class _Cold(ColdRequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """As the base class; that would quote what it cannot parse, and fill in its own `Server`, where no signal reaches."""
-        response = super().handle_error(request, status, exc, None if message is None else _NO_REQUEST)
+        if message is not None:  # at level debug the base class would log who sent it, and a part of it
+            exc, message = HttpProcessingError(), _NO_REQUEST
+        response = super().handle_error(request, status, exc, message)
         response.headers[hdrs.SERVER] = "pixeld"
         return response
 
