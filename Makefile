@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TESTS := tests/unit tests/contract tests/wire tests/web tests/flow tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults docs clean
+.PHONY: help run test lint bench fuzz faults docs clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/installed-dev  ## run every test that can run on this machine (ARGS=
 lint: .venv/installed-dev  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+fuzz: .venv/installed-fuzz  ## look for inputs that break a parser, a minute each (ARGS="money --seconds 600"); Linux on x86-64
+	@$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
 bench: .venv/installed-dev  ## measure speed, beside other servers in the same run
 	@$(BIN)/python -m bench $(ARGS)
@@ -52,3 +55,7 @@ clean:  ## remove what these commands made; the data of `make run` in pixeld-dat
 	@echo "installing pixeld and its tools into .venv …"
 	@$(PIP) --editable '.[embedded,dev]'
 	@touch .venv/installed $@
+
+.venv/installed-fuzz: .venv/installed-dev
+	@$(PIP) --editable '.[embedded,dev,fuzz]'
+	@touch $@

@@ -51,6 +51,7 @@ from pixeld.web import admin, keys, public, server, tracking
 from pixeld.web import demo as demo_pages
 from pixeld.web.desk import Desk
 from pixeld.web.origin import Origin
+from pixeld.web.rate import Limiter
 
 log = logging.getLogger(__name__)
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -177,7 +178,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     buffer = Buffer(settings.buffer_bytes)
     country_db = stack.enter_context(load_country_db(settings.country_db)) if settings.country_db else None
     origin = Origin(settings.networks(), settings.country_header, country_db)
-    desk = Desk(tracker(None), buffer, metrics, clock, origin)
+    limiter = Limiter(settings.rate_per_s, settings.rate_burst, time.monotonic) if settings.rate_per_s else None
+    desk = Desk(tracker(None), buffer, metrics, clock, origin, limiter)
 
     def changed(snapshot: Snapshot) -> None:
         desk.tracker = tracker(snapshot)

@@ -60,9 +60,15 @@ class Settings:
     trusted_proxies: str = setting("", "Networks (comma-separated) whose X-Forwarded-For and country header are believed.")
     country_header: str = setting("", "Header in which a trusted proxy tells the country (ISO 3166 code).")
     country_db: Path | None = setting(None, "MaxMind-format country database (.mmdb) to look addresses up in.")
-    max_url_bytes: int = setting(8190, "Longest request line that is read.")
-    max_header_bytes: int = setting(8190, "Longest header that is read.")
-    keepalive_s: float = setting(75.0, "How long an idle connection is kept open.")
+    max_connections: int = setting(10_000, "Most open connections; one more is closed at once. Each takes an open file.")
+    max_url_bytes: int = setting(8190, "Longest request line that is read; a longer one is a 400.")
+    max_header_bytes: int = setting(8190, "Longest header that is read; a longer one is a 400.")
+    max_headers: int = setting(100, "Most headers of one request; more are a 400.")
+    max_request_bytes: int = setting(32_768, "Most bytes of a request line and its headers together; more are a 400.")
+    request_s: float = setting(20.0, "How long a request may take to arrive; then its connection is closed.")
+    keepalive_s: float = setting(75.0, "How long a connection is kept open that is idle, or takes nothing of its replies.")
+    rate_per_s: float = setting(0.0, "Clicks and impressions stored for one address each second, on average; 0: any number.")
+    rate_burst: int = setting(100, "Clicks and impressions stored for one address at once, before rate_per_s holds.")
     buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
     spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
     queue_bytes: int = setting(
@@ -105,9 +111,15 @@ def _problems(s: Settings) -> list[str | None]:
     found = [
         between("port", 0, 65535),
         between("admin_port", 0, 65535),
+        between("max_connections", 1, 1_000_000),
         between("max_url_bytes", 1024, 65536),
         between("max_header_bytes", 1024, 65536),
+        between("max_headers", 10, 1000),
+        between("max_request_bytes", 1024, 1 << 20),
+        between("request_s", 0.1, 3600),
         between("keepalive_s", 0.1, 3600),
+        between("rate_per_s", 0, 1_000_000),
+        between("rate_burst", 1, 1_000_000),
         between("buffer_bytes", 1 << 16, 1 << 36),
         between("spill_bytes", 1 << 16, 1 << 44),
         between("redis_replicas", 0, 16),

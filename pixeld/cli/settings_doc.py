@@ -22,7 +22,7 @@ _SECTIONS = {
     "public_url": ("access", "How it is reached, and by whom."),
     "fast_path": ("tracking", "How tracking requests are answered."),
     "trusted_proxies": ("visitors", "Whose word is believed about where a visitor is."),
-    "max_url_bytes": ("limits", "What one connection may ask for."),
+    "max_connections": ("limits", "What peers may ask for."),
     "buffer_bytes": ("ingest", "On the way from the answer into ClickHouse."),
     "shutdown_s": ("process", "The process itself."),
 }

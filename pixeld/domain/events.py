@@ -37,6 +37,7 @@ class Drop(StrEnum):
     HEAD = "head"  #: an order pixel asked for with HEAD reports nothing
     BUFFER_FULL = "buffer_full"  #: more events wait for the disk than `buffer_bytes` holds
     NOT_DURABLE = "not_durable"  #: neither Redis nor the spill could make the event durable
+    RATE_LIMITED = "rate_limited"  #: its address has more clicks and impressions than `rate_per_s`; never an order
     NOT_READY = "not_ready"  #: clients and partners have not been read yet, so that nothing can be decided
 
 

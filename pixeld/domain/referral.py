@@ -22,8 +22,8 @@ def read(header: str, name: str) -> list[str]:
         return []
     for pair in header.split(";"):
         key, _, value = pair.partition("=")
-        if key.strip() == name:
-            value = value.strip()
+        if key.strip(" \t") == name:
+            value = value.strip(" \t")
             return value.split(".") if _COOKIE.fullmatch(value) else []
     return []
 

@@ -107,6 +107,15 @@ class Tracker:
         reply = self._replies.not_durable(answer.reply, self._gif_unavailable[reason], self._dropped[reason])
         return Answer(reply, None, answer.kind, reason)
 
+    def limited(self, answer: Answer) -> Answer:
+        """The answer that is sent instead of a click's or an impression's from an address that has too many.
+
+        The visitor still reaches the shop, with cookie and click id; both verify later, so that an order is credited as ever.
+        """
+        reason = Drop.RATE_LIMITED
+        reply = self._replies.not_durable(answer.reply, self._gif_dropped[reason], self._dropped[reason])
+        return Answer(reply, None, answer.kind, reason)
+
     def _open(self, client_id: str) -> _Shop | None:
         assert self._snapshot is not None
         client = self._snapshot.clients.get(client_id)

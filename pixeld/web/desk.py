@@ -8,14 +8,16 @@ from email.utils import formatdate
 from aiohttp import hdrs
 from multidict import MultiMapping, istr
 
-from pixeld.domain.events import Drop
+from pixeld.domain.events import CLICK, IMPRESSION, Drop
 from pixeld.domain.ports import Intake
 from pixeld.metrics import Metrics
 from pixeld.tracking.answer import Answer, Tracker
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
+from pixeld.web.rate import Limiter
 
+_LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
 
 
@@ -45,13 +47,23 @@ class Case:
 class Desk:
     """Takes tracking requests. Made by the composition root; `tracker` is replaced after every change of the registry.
 
-    `clock` gives milliseconds since 1970, UTC. Each request is counted once, by what finally became of it.
+    `clock` gives milliseconds since 1970, UTC. Each request is counted once, by what finally became of it. Without a `limiter`
+    every address may send as much as it likes.
     """
 
-    __slots__ = ("_date_line", "_date_s", "clock", "intake", "metrics", "origin", "tracker")
+    __slots__ = ("_date_line", "_date_s", "clock", "intake", "limiter", "metrics", "origin", "tracker")
 
-    def __init__(self, tracker: Tracker, intake: Intake, metrics: Metrics, clock: Callable[[], int], origin: Origin) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        intake: Intake,
+        metrics: Metrics,
+        clock: Callable[[], int],
+        origin: Origin,
+        limiter: Limiter | None = None,
+    ) -> None:
         self.tracker, self.intake, self.metrics, self.clock, self.origin = tracker, intake, metrics, clock, origin
+        self.limiter = limiter
         self._date_s, self._date_line = -1, b""
 
     def take(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
@@ -71,6 +83,11 @@ class Desk:
                 self.clock(),
             )
         )
+        if self.limiter is not None and answer.line is not None and answer.kind in _LIMITED:
+            # A trusted proxy that names nobody is no visitor: one bucket for all behind it would drop nearly everything.
+            named = not peer.trusted or address != peer.address
+            if named and not self.limiter.allows(address):
+                answer = self.tracker.limited(answer)
         if answer.line is not None:
             case.put_off(answer)
             if self.intake.append(answer.line, case):

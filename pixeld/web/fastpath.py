@@ -15,29 +15,28 @@ from collections import deque
 from typing import Any
 
 from aiohttp import hdrs, web
-from aiohttp.http import HttpProcessingError, HttpRequestParser, HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpProcessingError, HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, EmptyStreamReader
 from aiohttp.web_protocol import _ErrInfo
 
 from pixeld.tracking.answer import PREFIX
 from pixeld.web.desk import Case, Desk
+from pixeld.web.guard import Fed, GuardedParser, Rules
 from pixeld.web.origin import Peer
 
 MAX_WAITING = 32  # replies held for one connection: aiohttp's own bound for requests in a pipeline
-Fed = tuple[list[Any], bool, bytes]  # (message, payload) pairs, whether the last of them upgrades, the bytes behind that one
 _NO_BODY = EmptyStreamReader()  # not EMPTY_PAYLOAD: by this a parse error is told from a hot message, at no cost
 
 
 class HotParser:
-    """Stands where aiohttp's parser stood, and passes on what that one makes of the bytes but for what is answered here."""
+    """Stands where aiohttp's parser stood, and passes on what the guard lets through but for what is answered here."""
 
-    __slots__ = ("_behind", "_conn", "_consumed", "_feed", "_parked", "_parser")
+    __slots__ = ("_conn", "_consumed", "_feed", "_parked", "_parser")
 
-    def __init__(self, parser: HttpRequestParser, conn: HotRequestHandler) -> None:
+    def __init__(self, parser: GuardedParser, conn: HotRequestHandler) -> None:
         self._parser, self._conn = parser, conn
         self._feed, self._consumed = parser.feed_data, parser.message_consumed
         self._parked: list[Any] = []
-        self._behind: bytes | None = None  # what came behind an upgrade that is parked
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
@@ -45,7 +44,7 @@ class HotParser:
     def feed_data(self, data: bytes) -> Fed:
         """As aiohttp's, but never raises: a parse error becomes the message that the base class makes of it, in its place."""
         conn = self._conn
-        messages, upgraded, tail = self._parse(data)
+        messages = self._parse(data)
         if self._parked:
             messages, self._parked = [*self._parked, *messages], []
         cold: list[Any] = []
@@ -53,25 +52,19 @@ class HotParser:
             taken = 0 if cold else self._answer_leading(messages)
             cold += messages[taken:]
             conn.release()  # what needs no storing leaves at once
-            if not taken or upgraded or len(messages) == 1:
-                break
             # llhttp stops at 32 messages that are not consumed and keeps the rest of the bytes to itself: slots are free now.
             # Without this a client that pipelines 100 requests gets 32 replies and hangs.
-            messages, upgraded, tail = self._parse(b"")
+            messages = self._parse(b"") if taken and len(messages) > 1 else ()
         if cold and conn.waiting:
-            self._parked, self._behind = cold, tail if upgraded else None
+            self._parked, cold = cold, []
             conn.hold_reading()
-            return [], False, b""
-        return cold, upgraded, tail
+        return cold, False, b""
 
-    def _parse(self, data: bytes) -> Fed:
-        if self._behind is not None:  # no HTTP: the base class takes it, together with the upgrade
-            data, self._behind = self._behind + data, None
-            return [], True, data
+    def _parse(self, data: bytes) -> Any:
         try:
-            return self._feed(data)
+            return self._feed(data)[0]
         except HttpProcessingError as error:
-            return [(_ErrInfo(status=400, exc=error, message=error.message), _NO_BODY)], False, b""
+            return [(_ErrInfo(status=400, exc=error, message=error.message), _NO_BODY)]
 
     def _answer_leading(self, messages: list[Any]) -> int:
         """Answer messages up to the first that has to go the ordinary way; how many those are."""
@@ -84,7 +77,6 @@ class HotParser:
                 or message.method != "GET"
                 or not message.path.startswith(PREFIX)
                 or message.should_close
-                or message.upgrade  # the base class ends an upgrade that is declined, with its own response only
                 or message.version != HttpVersion11
                 or len(conn.waiting) >= MAX_WAITING
                 or hdrs.EXPECT in message.headers  # aiohttp says "100 Continue" first
@@ -95,17 +87,14 @@ class HotParser:
         return len(messages)
 
 
-class HotRequestHandler(web.RequestHandler):
-    """aiohttp's connection, whose hot requests never get as far as its handlers."""
+class ColdRequestHandler(web.RequestHandler):
+    """aiohttp's connection behind the guard."""
 
-    __slots__ = ("desk", "leaving", "peer", "reading_held", "waiting")  # none is a name of the base class
+    __slots__ = ("guard",)
 
-    def __init__(self, manager: web.Server, *, desk: Desk, loop: asyncio.AbstractEventLoop, **limits: Any) -> None:
+    def __init__(self, manager: web.Server, *, rules: Rules, loop: asyncio.AbstractEventLoop, **limits: Any) -> None:
         super().__init__(manager, loop=loop, **limits)
-        self.desk, self.waiting, self.reading_held = desk, deque[Case](), False
-        self.peer: Peer | None = None
-        self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
-        self._parser = HotParser(self._parser, self)  # type: ignore[assignment, arg-type]
+        self._parser = self.guard = GuardedParser(self._parser, self, rules, loop)  # type: ignore[assignment, arg-type]
 
     @property
     def idle(self) -> bool:
@@ -113,6 +102,19 @@ class HotRequestHandler(web.RequestHandler):
         # Not `_current_request`: it is None, too, before a request's task starts and while its response is being written.
         waiter = self._waiter
         return not waiter.done() if waiter is not None else self._request_count == 0
+
+
+class HotRequestHandler(ColdRequestHandler):
+    """aiohttp's connection, whose hot requests never get as far as its handlers."""
+
+    __slots__ = ("desk", "leaving", "peer", "reading_held", "waiting")  # none is a name of the base class
+
+    def __init__(self, manager: web.Server, *, desk: Desk, **limits: Any) -> None:
+        super().__init__(manager, **limits)
+        self.desk, self.waiting, self.reading_held = desk, deque[Case](), False
+        self.peer: Peer | None = None
+        self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
+        self._parser = HotParser(self.guard, self)  # type: ignore[assignment]
 
     def answer(self, message: RawRequestMessage) -> bool:
         """Answer a hot message, its reply last in the line; False, and nothing done, when that raised."""
@@ -159,10 +161,8 @@ class HotRequestHandler(web.RequestHandler):
             self.transport.resume_reading()  # first: in the next line the base class may pause it, for reasons of its own
         self.data_received(b"")
         if self.leaving is not None and not self.waiting:
-            if self.idle:
-                self.force_close()
-            else:
-                super().close()  # the base class does it after the request that it is at
+            # Now, or after the request that the base class is at.
+            (self.force_close if self.idle else super().close)()
 
     def close(self) -> None:
         """As the base class, but replies that wait leave first; nothing more is read meanwhile."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError
@@ -16,9 +17,14 @@ from aiohttp.http import HttpProcessingError
 from pixeld.errors import SettingsError
 from pixeld.settings import Settings
 from pixeld.web.desk import Desk
-from pixeld.web.fastpath import HotRequestHandler
+from pixeld.web.fastpath import ColdRequestHandler, HotRequestHandler
+from pixeld.web.guard import Room, Rules
 
+log = logging.getLogger(__name__)
 BACKLOG = 4096  # connections that the kernel holds until they are accepted; it cuts this to net.core.somaxconn, mostly 4096
+_NO_REQUEST = "This is no request that can be understood.\n"
+_OTHER_FILES = 256  # open files besides peers: Redis, ClickHouse, the spill, the engine's parts
+_ADMIN_CONNECTIONS, _ADMIN_REQUEST_S, _ADMIN_REQUEST_BYTES = 1000, 60.0, 65_536
 _DRAIN_SHARE = 1 / 4  # of shutdown_s: replies may take as long to leave once, ordinary handlers to finish twice
 
 
@@ -69,21 +75,52 @@ async def listen(app: web.Application, bound: socket.socket, desk: Desk, setting
     """The public listener. SettingsError when the certificate or its key cannot be used."""
     tls = _tls(settings) if settings.tls_cert else None
     make = partial(_Hot, desk=desk) if settings.fast_path else _Cold
+    # The kernel's own clock for peers that take nothing of what they are sent; inherited by every connection.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.keepalive_s * 1000))
     return await _listen(
         app,
         bound,
         make,
         tls,
         settings.shutdown_s * _DRAIN_SHARE,
+        rules=Rules(
+            Room(_affordable(settings.max_connections), desk.metrics.add),
+            settings.request_s,
+            settings.max_request_bytes,
+            desk.metrics.add,
+        ),
         max_line_size=settings.max_url_bytes,
         max_field_size=settings.max_header_bytes,
+        max_headers=settings.max_headers,
         keepalive_timeout=settings.keepalive_s,
+        lingering_time=settings.request_s,
     )
 
 
 async def listen_plainly(app: web.Application, bound: socket.socket) -> Listener:
     """A listener without TLS, fast path or settings of its own: the admin's."""
-    return await _listen(app, bound, _Cold, None, 2.0)
+    rules = Rules(Room(_ADMIN_CONNECTIONS, _uncounted), _ADMIN_REQUEST_S, _ADMIN_REQUEST_BYTES, _uncounted)
+    return await _listen(app, bound, _Cold, None, 2.0, rules=rules)
+
+
+def _uncounted(_: str) -> None: ...
+
+
+def _affordable(connections: int) -> int:
+    """So many connections, or what the limit of open files leaves of them; that limit is raised as far as it may be.
+
+    Past it not only peers would be turned away: the spill could not open its next segment, and Redis not be reached again.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            log.warning("fewer connections than max_connections: raise the limit of open files", extra={"open_files": soft})
+            return max(soft - _OTHER_FILES, 1)
+    return connections
 
 
 async def _listen(
@@ -104,8 +141,10 @@ async def _listen(
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
-    connection = partial(make, runner.server, loop=loop, access_log=None, **limits)  # a log line would hold an address
-    return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG))
+    # A log line would hold an address. Nobody here reads a compressed body, and unpacking one is work of a peer's choice.
+    connection = partial(make, runner.server, loop=loop, access_log=None, auto_decompress=False, **limits)
+    patience = {"ssl_handshake_timeout": limits["rules"].request_s} if tls else {}
+    return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG, **patience))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
@@ -119,15 +158,38 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-class _Discreet:
-    """A connection that tells peers no version of aiohttp, and the log no peer's address."""
+class _Cold(ColdRequestHandler):
+    """A connection that tells peers no version of aiohttp and nothing of what they sent, and the log no peer's address.
+
+    Without a place for it, it ends before anything is made for it.
+    """
 
     __slots__ = ()
-    logger: logging.Logger
 
-    def handle_error(self, *args: Any, **kwargs: Any) -> web.StreamResponse:
-        """As the base class; aiohttp would fill in its own `Server`, where no signal reaches."""
-        response: web.StreamResponse = super().handle_error(*args, **kwargs)  # type: ignore[misc]
+    @property
+    def quiet(self) -> bool:
+        """See Connection."""
+        return self.idle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the base class, if there is room."""
+        if self.guard.enter():
+            super().connection_made(transport)
+        else:
+            cast(asyncio.Transport, transport).abort()  # uvloop's is no subclass
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As the base class."""
+        self.guard.leave()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """As the base class; that would quote what it cannot parse, and fill in its own `Server`, where no signal reaches."""
+        if message is not None:  # at level debug the base class would log who sent it, and a part of it
+            exc, message = HttpProcessingError(), _NO_REQUEST
+        response = super().handle_error(request, status, exc, message)
         response.headers[hdrs.SERVER] = "pixeld"
         return response
 
@@ -137,9 +199,10 @@ class _Discreet:
             self.logger.error("Error handling a request" if args else message, exc_info=exc_info)
 
 
-class _Cold(_Discreet, web.RequestHandler):
+class _Hot(_Cold, HotRequestHandler):
     __slots__ = ()
 
-
-class _Hot(_Discreet, HotRequestHandler):
-    __slots__ = ()
+    @property
+    def quiet(self) -> bool:
+        """See Connection."""
+        return self.idle and not self.waiting and not self.reading_held

@@ -25,7 +25,7 @@ SLOTS = {
     "_next_keepalive_close_time": web.RequestHandler,
 }
 METHODS = {"_process_keepalive"}
-OWN = {"_behind", "_conn", "_consumed", "_feed", "_parked", "_parser", "_parse", "_answer_leading"}
+OWN = {"_conn", "_consumed", "_feed", "_parked", "_parser", "_parse", "_answer_leading"}
 
 
 def private_attributes(path):

@@ -80,7 +80,7 @@ def render(runs):
 
 def _sentence(runs):
     """What the README says of them."""
-    faults = {engine: 0 for engine in _NAMES}
+    faults = dict.fromkeys(_NAMES, 0)
     for run in runs:
         faults[run["engine"]] += sum(run["faults"].values())
     return (

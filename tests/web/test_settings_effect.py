@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,6 +255,40 @@ async def max_header_bytes(start, **_):
         assert b" 400 " in await raw(running.public, plain("/t/shop/c/blog", f"X-A: {'x' * 1100}"))
 
 
+async def max_headers(start, **_):
+    async with start(max_headers=10) as running:
+        assert b" 302 " in await raw(running.public, plain("/t/shop/c/blog", *["A: b"] * 7))
+        assert b" 400 " in await raw(running.public, plain("/t/shop/c/blog", *["A: b"] * 8))
+
+
+async def max_request_bytes(start, **_):
+    async with start(max_request_bytes=2048) as running:
+        assert b" 302 " in await raw(running.public, plain("/t/shop/c/blog", *[f"A: {'x' * 400}"] * 4))
+        assert b" 400 " in await raw(running.public, plain("/t/shop/c/blog", *[f"A: {'x' * 400}"] * 5))
+
+
+async def max_connections(start, **_):
+    async with start(max_connections=1) as running:
+        assert (await running.browser.get("/t/shop/c/blog"))[0] == 302
+        with suppress(ConnectionResetError):
+            assert await raw(running.public, plain("/t/shop/c/blog")) == b""
+        await running.browser.close()
+
+
+async def request_s(start, **_):
+    async with start(request_s=0.1) as running:
+        assert await raw(running.public, b"GET /t/shop/c/blog HT") == b""  # `raw` returns when the server closes
+
+
+async def rate(start, **_):
+    async with start(rate_per_s=0.001, rate_burst=2) as running:
+        said = [(await get(running))[1]["x-pixeld"] for _ in range(3)]
+        assert said == ["ok", "ok", "dropped; reason=rate_limited"]
+        assert len(await stored(running)) == 2
+    async with start(data_dir=running.settings.data_dir.with_name("other")) as running:
+        assert [(await get(running))[1]["x-pixeld"] for _ in range(200)] == ["ok"] * 200
+
+
 async def keepalive_s(start, **_):
     async with start(keepalive_s=0.1) as running:
         request = plain("/t/shop/c/blog").replace(b"Connection: close\r\n", b"")
@@ -348,14 +382,15 @@ EFFECTS = {
     name: effect
     for names, effect in {
         ("tls_cert", "tls_key"): tls,
+        ("rate_per_s", "rate_burst"): rate,
         ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
         **{
             (effect.__name__,): effect
             for effect in (
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
-                max_header_bytes, keepalive_s, buffer_bytes, spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s,
-                log_level,
+                max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
+                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, log_level,
             )
         },
     }.items()
@@ -365,7 +400,7 @@ EFFECTS = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, monkeypatch):
-    if name in ("tls_key", "flush_max_events", "flush_keep_s", "lease_s"):
+    if name in ("tls_key", "rate_burst", "flush_max_events", "flush_keep_s", "lease_s"):
         assert name in EFFECTS  # seen together with its sibling
         return
     await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, monkeypatch=monkeypatch)

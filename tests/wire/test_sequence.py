@@ -313,28 +313,16 @@ async def test_a_parse_error_behind_a_full_pipeline_leaves_last(start):
     assert b" 400 Bad Request\r\n" in await peer.rest()
 
 
-async def test_a_websocket_behind_waiting_hot(start):
-    """The upgrade, and what came behind it, wait too."""
-
-    async def echo(request):
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            await socket.send_str(message.data.upper())
-        return socket
-
-    world, peer = await started_in_order(start, [web.get("/echo", echo)])
-    upgrade = request(
-        "/echo", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
-    )  # fmt: skip
-    await peer.send(click(1)[0] + upgrade + b"\x81\x82\0\0\0\0hi")
+async def test_an_upgrade_behind_waiting_hot(start):
+    """It is answered in HTTP/1.1, in its turn, as the last of its connection."""
+    world, peer = await started_in_order(start, noting(asked := []))
+    await peer.send(click(1)[0] + request("/cold/1", "Connection: Upgrade", "Upgrade: websocket") + request("/cold/2"))
     await world.intake.holds(1)
-    await peer.send(b"\x81\x83\0\0\0\0")
-    await peer.send(b"you\x88\x80\0\0\0\0")
+    await peer.send(request("/cold/3"))
     world.intake.commit()
-    assert told(await peer.reply()) == "click 1"
-    assert (await peer.reply()).status == 101
-    assert (await peer.rest()).startswith(b"\x81\x02HI\x81\x03YOU")
+    assert [told(await peer.reply()) for _ in range(2)] == ["click 1", "/cold/1"]
+    assert await peer.rest() == b""
+    assert asked == ["/cold/1"]
 
 
 @pytest.mark.parametrize("size", [1, 70_000, 600_000])
