@@ -106,8 +106,8 @@ class Spill:
     def open(self) -> None:
         """Find what an earlier process left, and cut what a stop left half written at the end of the newest segment.
 
-        SpillFailed when the directory can't be used. Damage is no reason for that: it is `oldest` that meets and counts it,
-        but for a last record that can't be told from a half written one. Files that are no segments are left alone.
+        SpillFailed when the directory can't be used. Damage is no reason for that: `oldest` meets and counts it, all but that
+        of the very last records, which can't be told from a half written one. Files that are no segments are left alone.
         """
         try:
             self._disk.mkdir(self._directory)
@@ -134,8 +134,9 @@ class Spill:
             raise SpillFailed(f"the spill holds {self.bytes} of {self._max_bytes} bytes and takes no more")
         try:
             if self._active is None:
-                self._begin()
-            assert self._active is not None
+                number, self._next = self._next, self._next + 1
+                self._active = self._disk.create(self._path(number))
+                self._disk.sync_path(self._directory)
             self._disk.write(self._active, record)
             self._disk.sync(self._active)
         except OSError as error:
@@ -171,9 +172,10 @@ class Spill:
         if fresh:
             self._told |= fresh
             self.damaged += len(fresh)
+            lost = {"stretches": len(fresh), "bytes": sum(stop - start for start, stop in fresh)}
             log.error(
                 "a part of the spill cannot be read back, and the events in it are lost; check this disk",
-                extra={"segment": str(self._path(number)), "stretches": sorted(fresh), "of_bytes": self._sizes[number]},
+                extra={"segment": str(self._path(number)), "of_bytes": self._sizes[number], **lost},
             )
         return number, found.records
 
@@ -206,18 +208,13 @@ class Spill:
             if number == self._next - 1:
                 if found.end < self._sizes[number]:
                     log.warning(
-                        "the spill ended in half a chunk, which is cut: nobody was told that it is stored",
+                        "the spill ended in half a chunk, which is cut; unless this disk fails, nobody was told it is stored",
                         extra={"segment": str(self._path(number)), "bytes": self._sizes[number] - found.end},
                     )
-                self._cut(number, found.end)  # also what is whole: it was seen, but it needn't be on disk yet
+                self._cut(number, found.end)  # also where all is whole: what is seen after a kill needn't be on disk yet
             if found.records:
                 self._last_id = found.records[-1][0]
                 return
-
-    def _begin(self) -> None:
-        number, self._next = self._next, self._next + 1
-        self._active = self._disk.create(self._path(number))
-        self._disk.sync_path(self._directory)
 
     def _seal(self) -> None:
         active, self._active = self._active, None
@@ -234,19 +231,18 @@ class Spill:
             self._cut(self._next - 1, self._sizes.get(self._next - 1, 0))
 
     def _cut(self, number: int, size: int) -> None:
-        """Leave a segment its first `size` bytes for good, or drop it for none. What a disk that refuses leaves behind them is
+        """Leave a segment its first `size` bytes for good, or nothing of it. What a disk that refuses leaves behind them is
         not read in this start; a later one may count it as damage.
         """
         with suppress(OSError):
             if size:
+                self._sizes[number] = size
                 self._disk.truncate(self._path(number), size)
                 self._disk.sync_path(self._path(number))
             else:
+                self._sizes.pop(number, None)
                 self._disk.unlink(self._path(number))
-        if size:
-            self._sizes[number] = size
-        else:
-            self._sizes.pop(number, None)
+                self._disk.sync_path(self._directory)  # before the next one is made: names reach the disk in any order
 
     def _read(self, number: int) -> bytes:
         size, salvage = self._sizes[number], self._failures >= READ_TRIES
