@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from pixeld.domain.events import ChunkId, first_ms
@@ -46,7 +47,9 @@ class Shipper:
 
     def __init__(self, buffer: Buffer, queue: Queue, spill: Spill, metrics: Metrics, epoch: int) -> None:
         self._buffer, self._queue, self._spill, self._metrics = buffer, queue, spill, metrics
-        newest = None if spill.empty else spill.first(spill.last_id().before())
+        newest = None
+        with suppress(OSError):  # then what waits is counted from here on
+            newest = spill.first(spill.last_id().before())
         before = newest[0].earlier + newest[1].count(b"\n") if newest else 0  # the spill's events are counted in one go
         self._next_id = ChunkId(epoch, 0).next(before)
         self._epochs = {epoch}  # those of this process: nobody else's chunks come after its own
@@ -80,7 +83,7 @@ class Shipper:
 
     async def replay(self) -> None:
         """Bring spilled chunks to Redis whenever there are any, for ever."""
-        attempt = 0
+        attempt, told = 0, None
         while True:
             await self._spilled.wait()
             reached = self.last_id
@@ -90,9 +93,10 @@ class Shipper:
                         await self._replay_oldest()
                 else:
                     await self._replay_oldest()
-                attempt, self._redis_is_back = 0, True
+                attempt, told, self._redis_is_back = 0, None, True
             except (QueueAway, SpillFailed) as error:
-                if attempt == 0:
+                if told is not type(error):  # Redis may be back while the disk is not
+                    told = type(error)
                     log.warning("events wait in the spill", extra={"reason": str(error), "spill_bytes": self._spill.bytes})
                 self._redis_is_back = False
                 attempt = 1 if self.last_id > reached else attempt + 1  # a full Redis takes as much as flushing makes room for
