@@ -28,7 +28,7 @@ COUNTERS = {
     "pixeld_flush_failures_total": "Attempts to flush that failed and will be repeated.",
     "pixeld_queue_failures_total": "Chunks that Redis did not take at the first attempt.",
     "pixeld_spilled_chunks_total": "Chunks written to the spill.",
-    "pixeld_spill_damaged_records_total": "Records of the spill that could not be read back.",
+    "pixeld_spill_damaged_records_total": "Stretches of the spill that could not be read back; the log says where.",
     "pixeld_answer_errors_total": "Requests whose answer raised; the ordinary handler replied instead.",
 }
 _ANSWERED = "pixeld_answers_total"
