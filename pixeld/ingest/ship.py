@@ -54,7 +54,7 @@ class Shipper:
 
     async def replay(self) -> None:
         """Bring spilled chunks to Redis whenever there are any, for ever."""
-        attempt = 0
+        attempt, told = 0, None
         while True:
             await self._spilled.wait()
             try:
@@ -63,9 +63,10 @@ class Shipper:
                         await self._replay_oldest()
                 else:
                     await self._replay_oldest()
-                attempt, self._redis_is_back = 0, True
+                attempt, told, self._redis_is_back = 0, None, True
             except (QueueAway, SpillFailed) as error:
-                if attempt == 0:
+                if told is not type(error):  # Redis may be back while the disk is not
+                    told = type(error)
                     log.warning("events wait in the spill", extra={"reason": str(error), "spill_bytes": self._spill.bytes})
                 self._redis_is_back = False
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])

@@ -1,11 +1,13 @@
 """Buffer → Redis, or the spill: an answered event is a stored one, once, whatever fails in between."""
 
 import asyncio
+import errno
 
 import pytest
 
 from pixeld.domain.events import ChunkId, decode
 from pixeld.errors import SpillFailed
+from pixeld.ingest.disk import Disk
 from pixeld.tasks import cancel
 from tests.flow.conftest import Reply, order
 
@@ -84,6 +86,48 @@ async def test_replay_that_breaks_half_way_begins_again_and_doubles_nothing(star
     ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
     await asyncio.wait_for(ingest.shipper.shipped(), 5)
     assert await stored(ingest) == ["O-1", "O-2", "O-3"]
+
+
+async def test_what_the_disk_lost_is_counted_once_however_long_redis_is_away(start, tmp_path, caplog):
+    ingest = await start()
+    ingest.tasks.pop().cancel()
+    ingest.queue.faults = ["before"]
+    await ingest.send(1, 2, 3)
+    (path,) = (tmp_path / "spill").glob("*.seg")
+    raw = bytearray(path.read_bytes())
+    raw[40] ^= 1
+    path.write_bytes(raw)
+    again = await start()
+    again.queue.faults = ["before"] * 3
+    await asyncio.wait_for(again.shipper.shipped(), 5)
+    assert await stored(again) == ["O-2", "O-3"]
+    assert again.metrics.counts["pixeld_spill_damaged_records_total"] == 1
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (told.segment, told.stretches, told.bytes) == (str(path), 1, len(raw) // 3)
+
+
+class Unreadable(Disk):
+    """A disk that can be read again after some times."""
+
+    def __init__(self, times):
+        self.times = times
+
+    def read(self, path, size, at=0):
+        if self.times:
+            self.times -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(path, size, at)
+
+
+async def test_why_events_wait_is_told_again_when_the_reason_is_another(start, caplog):
+    ingest = await start()
+    ingest.queue.faults = ["before"] * 3
+    ingest.spill._disk = Unreadable(times=3)
+    assert await ingest.send(1) == [True]
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    assert await stored(ingest) == ["O-1"]
+    told = [record.reason for record in caplog.records if record.message == "events wait in the spill"]
+    assert ["cannot be read" in reason for reason in told] == [True, False]
 
 
 async def test_neither_redis_nor_spill_is_told_and_the_next_event_is_fine(start, monkeypatch):
