@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from pixeld.domain.events import ChunkId
-from pixeld.errors import LeaseLost, Unavailable
+from pixeld.errors import LeaseLost, Unavailable, WarehouseAway
+from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect
 from tests.faults.proxy import ONCE, Proxy
 from tests.flow.conftest import Ingest, MemoryWarehouse
 from tests.process import pixeld
+from tests.services import clickhouse_server
 
 ORDERS = 6
 COMMANDS = 40  # more than shipping and flushing them take, replay included: `struck` tells where the end is
@@ -107,3 +109,35 @@ async def test_sigterm_while_a_reply_waits_for_redis_sends_the_reply_first(net, 
         await server.ready()
         assert (await server.api("POST", "/api/flush"))[0] == 200
         assert await server.sql("SELECT order_id, amount_minor FROM orders") == [{"order_id": "half-way", "amount_minor": 1234}]
+
+
+@pytest.mark.services
+async def test_an_insert_that_broke_is_repeated_and_its_rows_are_there(tmp_path):
+    directory = tmp_path / "clickhouse"
+    directory.mkdir()
+    with clickhouse_server(directory) as server:
+        net = await Proxy(("127.0.0.1", server.port)).start()
+        through = server.url().replace(f":{server.port}/", f":{net.port}/")
+        warehouse = open_warehouse(through, tmp_path)
+        await warehouse.command("CREATE TABLE rows (number UInt32, s1 String) ENGINE = MergeTree ORDER BY number")
+        rows, struck = [(n, "x" * 100) for n in range(2000)], 0
+        for number, what in enumerate(ONCE):
+            for skip in range(5):  # a ping, the query, the rows in several reads, their end
+                token, again = f"{number}-{skip}", [(n, f"{number}-{skip} {text}") for n, text in rows]
+                net.arm(what, skip=skip)
+                failures = 0
+                async with asyncio.timeout(20):
+                    while True:
+                        try:
+                            await warehouse.insert("rows", ("number", "s1"), again, token)
+                            break
+                        except WarehouseAway:
+                            failures += 1
+                assert failures <= net.struck.is_set()  # fewer: the driver begins with a ping, and connects again
+                struck += failures
+                net.heal()
+                sql = f"SELECT uniqExact(number) AS n FROM rows WHERE s1 LIKE '{token} %'"
+                assert await warehouse.query(sql, {}) == [{"n": len(rows)}], f"{what}, after {skip} more"
+        assert struck >= 2 * len(ONCE)
+        await warehouse.close()
+        await net.stop()
