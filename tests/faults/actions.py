@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.faults.proxy import ONCE
@@ -196,9 +197,7 @@ async def restart_clickhouse(system, rnd):
 async def kill_clickhouse_inserting(system, rnd):
     index = rnd.randrange(len(system.cluster.nodes))
     net = system.clickhouse_nets[index]
-    net.arm("lose reply", skip=rnd.randrange(3))
-    await asyncio.wait([asyncio.ensure_future(net.struck.wait())], timeout=1)
-    net.heal()
+    await _once(net, "lose reply", skip=rnd.randrange(3))
     await _down([system.cluster.nodes[index]], rnd)
 
 
@@ -233,6 +232,14 @@ async def _down(servers, rnd, how=signal.SIGKILL):
 # -- the network
 
 
+async def _once(net, what, skip):
+    net.arm(what, skip)
+    with suppress(TimeoutError):  # nobody asks anything any more
+        async with asyncio.timeout(2):
+            await net.struck.wait()
+    net.heal()
+
+
 def _networks(part, name, of):
     """The same faults for each connection of pixeld's: `of(system)` gives the proxies, and is empty where there are none."""
 
@@ -248,9 +255,7 @@ def _networks(part, name, of):
         @fault(f"{name} connection: {what}", part, of)
         async def strike(system, rnd):
             net = rnd.choice(of(system))
-            net.arm(once, skip=rnd.randrange(4))
-            await asyncio.wait([asyncio.ensure_future(net.struck.wait())], timeout=2)
-            net.heal()
+            await _once(net, once, skip=rnd.randrange(4))
 
     lasting("cut", lambda net, rnd: net.cut(), 0, 0.3)
     lasting("reset", lambda net, rnd: net.reset(), 0, 0.3)
@@ -261,5 +266,5 @@ def _networks(part, name, of):
         exact(f"reset: {what}", what)
 
 
-_networks("redis network", "Redis", lambda system: [system.redis_net] if system.redis_net else [])
-_networks("clickhouse network", "ClickHouse", lambda system: system.clickhouse_nets)
+_networks("redis", "Redis", lambda system: [system.redis_net] if system.redis_net else [])
+_networks("clickhouse", "ClickHouse", lambda system: system.clickhouse_nets)

@@ -83,9 +83,9 @@ async def _strike(system, rnd, faults, ledger, result, say):
         if len(deck) < 2:  # a deck, so that every kind comes as often as every other
             deck += rnd.sample(able, len(able))
         struck = [deck.pop(0)]
-        if rnd.random() < 0.25 and result.faults.total() + 1 < faults:  # two at once
-            other = next((fault for fault in deck if fault.part not in struck[0].part.split()[:1]), None)
-            if other is not None and other.part.split()[0] != struck[0].part.split()[0]:
+        if rnd.random() < 0.25 and result.faults.total() + 1 < faults:  # two at once, of different parts
+            other = next((fault for fault in deck if fault.part != struck[0].part), None)
+            if other is not None:
                 deck.remove(other)
                 struck.append(other)
         say(f"{result.faults.total() + 1}: {' + '.join(fault.name for fault in struck)}")
