@@ -8,15 +8,12 @@ from hypothesis import strategies as st
 
 from tests.fuzz import CORPUS, FUZZERS, MAX_LENGTH
 
-MAX_FILES, MAX_BYTES = 200, 200_000
-
 
 @pytest.mark.parametrize("name", FUZZERS)
 def test_kept_inputs(name):
     check = import_module(f"tests.fuzz.fuzz_{name}").check
     kept = sorted((CORPUS / name).iterdir())
-    assert 0 < len(kept) <= MAX_FILES
-    assert sum(path.stat().st_size for path in kept) <= MAX_BYTES
+    assert kept
     for path in kept:
         try:
             check(path.read_bytes())
