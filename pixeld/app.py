@@ -191,6 +191,11 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     await asyncio.to_thread(spill.open)
     stack.callback(spill.close)
     seen = await _first_contact(redis, queue, registry, settings.redis_replicas)
+    if not spill.empty and seen.epoch > max(data.epoch(), spill.last_id().epoch):
+        raise SettingsError(
+            f"Redis has chunks of a later start of this data directory ({seen.epoch}) than it knows: it may be an old copy. "
+            f"Those in {settings.data_dir / 'spill'} could be taken for repeats, so move that directory away and start again"
+        )
     epoch = data.next_epoch(first_epoch(clock, seen, spill.last_id()))
     shipper = Shipper(buffer, RedisQueue(ship_redis, data.node, replicas), spill, metrics, epoch)
 

@@ -67,14 +67,17 @@ class DataDir:
 
     def next_epoch(self, at_least: int) -> int:
         """A number greater than every earlier one and at least `at_least`; on disk before it is returned."""
+        epoch = max(at_least, self.epoch() + 1)
+        self._write("epoch", f"{epoch}\n")
+        return epoch
+
+    def epoch(self) -> int:
+        """The newest number that `next_epoch` returned, 0 before the first."""
         path = self.path / "epoch"
         try:
-            last = int(path.read_text()) if path.exists() else 0
+            return int(path.read_text()) if path.exists() else 0
         except ValueError:
             raise SettingsError(f"{path} does not hold a number; restore it from a backup") from None
-        epoch = max(at_least, last + 1)
-        self._write(path.name, f"{epoch}\n")
-        return epoch
 
     def registry(self) -> bytes | None:
         """The last picture of the registry, for a start without Redis."""

@@ -84,17 +84,14 @@ class QueueAway(Unavailable):
     code = "queue_away"
 
 
-class Overtaken(PixeldError):
-    """Redis refuses a chunk's id as too small, and does not hold the chunk.
+class Refused(PixeldError):
+    """Redis refuses a chunk's id as not greater than `last`, the greatest one that the stream ever held."""
 
-    `last` is the greatest id that the stream ever held, `flushed` the newest one that a batch has taken into ClickHouse.
-    """
+    code = "refused"
 
-    code = "overtaken"
-
-    def __init__(self, message: str, last: ChunkId, flushed: ChunkId) -> None:
+    def __init__(self, message: str, last: ChunkId) -> None:
         super().__init__(message)
-        self.last, self.flushed = last, flushed
+        self.last = last
 
 
 class SpillFailed(Unavailable):

@@ -45,5 +45,5 @@ def with_parameter(url: str, name: str, value: str) -> str:
     `name` and `value` must need no escaping (a click parameter and a click id never do).
     """
     rest, hash_, fragment = url.partition("#")
-    separator = "" if rest.endswith(("?", "&")) else "&" if "?" in rest else "?"
+    separator = "?" if "?" not in rest else "" if rest.endswith(("?", "&")) else "&"
     return f"{rest}{separator}{name}={value}{hash_}{fragment}"

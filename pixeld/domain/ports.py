@@ -62,12 +62,10 @@ class Queue(Protocol):
     """A durable, ordered log of chunks (a Redis stream). Every method raises QueueAway when Redis does not do its part."""
 
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk durably under its id; a repeat changes nothing. Overtaken: the id is too small, the chunk not there.
-        """
+        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id."""
 
-    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
-        """Store chunks durably in one go, oldest first; those whose id was refused as stored already, for `push` to look into.
-        """
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> None:
+        """Store chunks durably in one go, oldest first. Refused when some were, as by `push`; the others are stored."""
 
     async def last_id(self) -> ChunkId:
         """The greatest id that this stream ever held; `ChunkId(0, 0)` for none."""

@@ -8,10 +8,8 @@ A failover keeps that: replication is in order too, so a new primary holds all c
 What was spilled is taken there if it is missing and refused if it is there. What the old primary confirmed and the new
 one misses is lost, unless the answers waited for replicas (`redis_replicas`): nobody has it any more to send it again.
 
-"Refused, therefore stored" would be wrong for ids below those that the stream has seen: a clock that went back while
-Redis was away and the data directory's own count was lost. So a refusal is looked into. The chunk is there; or it was
-flushed and trimmed since, which the manifest tells; or it goes into the spill again under an id above all others. That
-cannot count it twice, for an event's id derives from the chunk under which it reached the queue.
+Ids could fall behind those of the stream only if the clock went back, the data directory lost its count of starts and
+Redis was away at the start. Then nothing is pushed: chunks wait in the spill, and the log says what to do.
 """
 
 from __future__ import annotations
@@ -19,12 +17,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Queue
-from pixeld.errors import Overtaken, QueueAway, SpillFailed
+from pixeld.errors import QueueAway, Refused, SpillFailed
 from pixeld.ingest.buffer import CHUNK_BYTES, Buffer, Chunk
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
@@ -47,12 +44,7 @@ class Shipper:
 
     def __init__(self, buffer: Buffer, queue: Queue, spill: Spill, metrics: Metrics, epoch: int) -> None:
         self._buffer, self._queue, self._spill, self._metrics = buffer, queue, spill, metrics
-        newest = None
-        with suppress(OSError):  # then what waits is counted from here on
-            newest = spill.first(spill.last_id().before())
-        before = newest[0].earlier + newest[1].count(b"\n") if newest else 0  # the spill's events are counted in one go
-        self._next_id = ChunkId(epoch, 0).next(before)
-        self._epochs = {epoch}  # those of this process: nobody else's chunks come after its own
+        self._next_id = ChunkId(epoch, 0).next(spill.stored)  # the events that wait there are counted in one go with ours
         self._spilled = asyncio.Event()
         self._replayed = asyncio.Event()
         self._disk = asyncio.Lock()  # the spill is for one thread at a time
@@ -67,7 +59,7 @@ class Shipper:
         """Make every chunk of the buffer durable, for ever."""
         while True:
             chunk = await self._buffer.take()
-            chunk_id = self._new_id()
+            chunk_id, self._next_id = self._next_id, self._next_id.next(0)
             try:
                 async with self._last_mile:
                     stored = await self._store(chunk_id, chunk)
@@ -117,21 +109,22 @@ class Shipper:
         """What waits in the spill and nowhere else; None for nothing. OSError when it can't be read."""
         if self._spill.empty:
             return None
-        async with self._disk:
-            found = await asyncio.to_thread(self._spill.first, self.last_id)
+        found = await asyncio.shield(self._first())  # whoever stops waiting for it must not free the spill for a second thread
         return Spilled(found[0], self.stored - found[0].earlier, first_ms(found[1])) if found else None
+
+    async def _first(self) -> tuple[ChunkId, bytes] | None:
+        async with self._disk:
+            return await asyncio.to_thread(self._spill.first, self.last_id)
 
     async def _store(self, chunk_id: ChunkId, chunk: Chunk) -> bool:
         if self._spill.empty:
             try:
-                await self._push(chunk_id, chunk.data)
+                await self._push((chunk_id, chunk.data))
                 return True
             except QueueAway as error:
                 self._metrics.add("pixeld_queue_failures_total")
                 if not self.refusing:  # else it goes nowhere, which is told below
                     log.warning("Redis did not take a chunk; it goes to the spill", extra={"reason": str(error)})
-            except Overtaken:
-                chunk_id = self._new_id()
         try:
             async with self._disk:
                 await asyncio.to_thread(self._spill.append, chunk_id, chunk.data)
@@ -146,22 +139,17 @@ class Shipper:
         self._metrics.add("pixeld_spilled_chunks_total")
         return True
 
-    async def _push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk in Redis. Overtaken when it is not there and never was; then new ids are such as Redis takes."""
+    async def _push(self, *chunks: tuple[ChunkId, bytes]) -> None:
+        """Store chunks in Redis. What it refuses it has, or had; unless it is ahead of us, which is QueueAway too."""
         try:
-            await self._queue.push(chunk_id, data)
-        except Overtaken as error:
-            others = chunk_id.epoch in self._epochs and error.last.epoch not in self._epochs
-            if chunk_id > error.flushed or others:
-                log.critical("a chunk's id was too small for Redis; it gets a new one", extra={"reason": str(error)})
-                self._next_id = max(self._next_id, ChunkId(error.last.epoch + 1, self._next_id.seq))
-                self._epochs.add(self._next_id.epoch)
-                raise
-        self.last_id = max(self.last_id, chunk_id)
-
-    def _new_id(self) -> ChunkId:
-        new, self._next_id = self._next_id, self._next_id.next(0)
-        return new
+            await (self._queue.push(*chunks[0]) if len(chunks) == 1 else self._queue.push_all(chunks))
+        except Refused as error:
+            if error.last.epoch > self._next_id.epoch:
+                raise QueueAway(
+                    f"{error}: it is ahead of this start, {self._next_id.epoch}, as when the clock went back and the data "
+                    "directory's file `epoch` was lost; start pixeld again while Redis is there, and it says what to do"
+                ) from error
+        self.last_id = max(self.last_id, chunks[-1][0])
 
     async def _replay_oldest(self) -> None:
         async with self._disk:
@@ -171,24 +159,13 @@ class Shipper:
         if segment is not None:
             number, chunks = segment
             for group in _groups(chunks):  # one fsync a chunk would be no faster than what comes in behind
-                for chunk_id, data in await self._queue.push_all(group):
-                    await self._replay_again(chunk_id, data)
-                self.last_id = max(self.last_id, group[-1][0])
+                await self._push(*group)
             async with self._disk:
                 await asyncio.to_thread(self._spill.forget, number)
             self.refusing = False
         self._mark()
         if self._spill.empty:
             log.info("the spill is empty; events go to Redis again")
-
-    async def _replay_again(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Bring back a chunk that was refused as a repeat: it is one, or goes to the end of the spill under a new id."""
-        try:
-            await self._push(chunk_id, data)
-        except Overtaken:
-            async with self._disk:
-                await asyncio.to_thread(self._spill.append, self._new_id(), data)
-            self._next_id = self._next_id.next(data.count(b"\n"))
 
     def _mark(self) -> None:
         """Say whether anything waits in the spill."""

@@ -88,6 +88,7 @@ class Spill:
         self._active: FileIO | None = None
         self._next = 1
         self._last_id = ChunkId(0, 0)
+        self.stored = 0  #: events that an earlier process stored, as the newest record's id counts them
         self._failures = 0  # to read the oldest segment
         self._told: set[tuple[int, int]] = set()  # the oldest segment's damage that is counted
         self.bytes = 0
@@ -136,7 +137,7 @@ class Spill:
         return None
 
     def append(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Make a chunk durable. SpillFailed when it is not: the bound is reached, or the disk refused."""
+        """Make a chunk durable; ids must grow. SpillFailed when it is not: the bound is reached, or the disk refused."""
         record = encode(chunk_id, data)
         if self.bytes + len(record) > self._max_bytes:
             raise SpillFailed(f"the spill holds {self.bytes} of {self._max_bytes} bytes and takes no more")
@@ -153,7 +154,7 @@ class Spill:
         number = self._next - 1
         self._sizes[number] = self._sizes.get(number, 0) + len(record)
         self.bytes += len(record)
-        self._last_id = max(self._last_id, chunk_id)
+        self._last_id = chunk_id
         if self._sizes[number] >= self._segment_bytes:
             self._seal()
 
@@ -221,7 +222,8 @@ class Spill:
                     )
                 self._cut(number, found.end)  # also where all is whole: what is seen after a kill needn't be on disk yet
             if found.records:
-                self._last_id = max(chunk_id for chunk_id, _ in found.records)
+                self._last_id, data = found.records[-1]
+                self.stored = self._last_id.earlier + data.count(b"\n")
                 return
 
     def _seal(self) -> None:

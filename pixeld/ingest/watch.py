@@ -67,7 +67,7 @@ class Watch:
                 self._elsewhere = await self._others()
             self._queued, self._seen_ms, self._then, self.away = queued, self._clock(), self._through(), None
         except TimeoutError:
-            self.away = f"Redis has not answered within {LOOK_S} s"
+            self.away = f"Redis, or the disk of the spill, has not answered within {LOOK_S} s"
         except (QueueAway, OSError) as error:
             self.away = str(error)
         if self._then is None:

@@ -11,7 +11,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -232,7 +232,7 @@ class ServerLink:
             settings["server_side_params"] = True
         else:
             sql, params = with_literals(sql, params), {}
-        with self._calling():
+        with self._calling(query=True):
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
@@ -255,14 +255,10 @@ class ServerLink:
         looked, sound, address = time.monotonic(), True, replace(self._address, timeout_s=CONNECT_SECONDS)
         for host in address.hosts:
             try:
-                link = ServerLink(address, _Hosts((host,)), host)
+                with closing(ServerLink(address, _Hosts((host,)), host)) as link:
+                    sound = link._mend_tables() and sound
             except (WarehouseAway, WarehouseRefused):
                 sound = False
-                continue
-            try:
-                sound = link._mend_tables() and sound
-            finally:
-                link.close()
         if sound and looked - doubt_s > _DOUBT_S and self._hosts.doubt_s == doubt_s:
             self._hosts.doubt_s = None
 
@@ -287,12 +283,15 @@ class ServerLink:
             _define(self._client, self.features, sql)
 
     @contextmanager
-    def _calling(self) -> Iterator[None]:
+    def _calling(self, *, query: bool = False) -> Iterator[None]:
         try:
             with _translated(self._where):
                 yield
-        except WarehouseAway:
-            self._hosts.failed(self._host)
+        except WarehouseAway as error:
+            # A single server that won't answer a query is well enough for inserts, and the next one may not have its rows.
+            told = isinstance(error.__cause__, errors.ServerException)
+            if not (query and told and self.features.cluster is None):
+                self._hosts.failed(self._host)
             raise
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Backlog, Manifest
-from pixeld.errors import LeaseLost, Overtaken, QueueAway
+from pixeld.errors import LeaseLost, QueueAway, Refused
 from pixeld.storage import keys
 from pixeld.storage.redis import NO_REPLICAS, RedisClient, Replicas, failures, write
 
@@ -86,37 +86,31 @@ class RedisQueue:
         await self._script("announcing the queue", _ANNOUNCE, [keys.STREAMS], [self.node])
 
     async def push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk durably under its id; a repeat changes nothing."""
+        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id."""
         with failures("storing a chunk"):
             try:
                 await write(self._redis, self._replicas, "XADD", self._stream, str(chunk_id), _DATA, data)
             except ResponseError as error:
                 if "equal or smaller" not in str(error):
                     raise
-                await self._was_stored(chunk_id, data)
+                await self._refused(chunk_id)
 
-    async def _was_stored(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Return when a refused chunk is in the stream, and where it must be; else Overtaken, or QueueAway to try again."""
-        async with self._redis.pipeline(transaction=True) as pipe:  # one server's word, at one moment
-            pipe.xrange(self._stream, str(chunk_id), str(chunk_id)).xinfo_stream(self._stream).hgetall(self._manifest)
-            found, info, hashed = await pipe.execute()
-        last = ChunkId.parse(info["last-generated-id"])
-        if last < chunk_id:
-            raise QueueAway("Redis: another server answers than the one that refused the chunk")
-        if not found:
-            batch = _manifest(hashed)
-            flushed = ChunkId(0, 0) if batch is None else batch.last if batch.state == "done" else batch.first.before()
-            raise Overtaken(f"queue {self.node} is at {last} and has no chunk {chunk_id}", last, flushed)
-        if found[0][1].get(_DATA) != data:
-            raise Overtaken(f"queue {self.node} holds another chunk under {chunk_id}", last, ChunkId(0, 0))
-        if self._replicas.count:  # waiting is for a connection's own last write, and the refused one wrote nothing
-            await write(self._redis, self._replicas, "SET", self._repeated, str(chunk_id))
-
-    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[tuple[ChunkId, bytes]]:
-        """Store chunks with one fsync, in order and none behind one that failed; those that were refused as repeats."""
+    async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> None:
+        """Store chunks with one fsync, in order and none behind one that failed. Refused, and the others stored, as `push`."""
         args = [value for chunk_id, data in chunks for value in (str(chunk_id), data)]
         refused = await self._script("storing chunks", _PUSH_ALL, [self._stream], args, self._replicas)
-        return [chunks[n - 1] for n in refused]
+        if refused:
+            with failures("storing chunks"):
+                await self._refused(chunks[refused[-1] - 1][0])
+
+    async def _refused(self, chunk_id: ChunkId) -> None:
+        """Raise Refused once replicas have what the stream has; QueueAway when it is another server's word."""
+        if self._replicas.count:  # waiting is for a connection's own last write, and the refused one wrote nothing
+            await write(self._redis, self._replicas, "SET", self._repeated, str(chunk_id))
+        last = ChunkId.parse((await self._redis.xinfo_stream(self._stream))["last-generated-id"])
+        if last < chunk_id:
+            raise QueueAway("Redis: another server answers than the one that refused the chunk")
+        raise Refused(f"queue {self.node} is at {last} and takes no chunk {chunk_id}", last)
 
     async def last_id(self) -> ChunkId:
         """The greatest id that the stream ever held, trimmed ones included."""

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from pixeld.domain.events import ORDER
-from pixeld.errors import QueueAway, WarehouseAway, WarehouseRefused
+from pixeld.errors import QueueAway, Refused, WarehouseAway, WarehouseRefused
 from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
@@ -60,10 +60,16 @@ class FaultyQueue(RedisQueue):
     async def push_all(self, chunks):
         if not self.faults:
             self.pushed += [chunk_id for chunk_id, _ in chunks]
-            return await super().push_all(chunks)
+            await super().push_all(chunks)
+            return
+        refused = None
         for chunk in chunks:
-            await self.push(*chunk)
-        return []
+            try:
+                await self.push(*chunk)
+            except Refused as error:
+                refused = error
+        if refused:
+            raise refused
 
 
 class MemoryWarehouse:

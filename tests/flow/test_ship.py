@@ -2,12 +2,17 @@
 
 import asyncio
 import errno
+from contextlib import closing
 
 import pytest
 
+from pixeld import app
+from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
-from pixeld.errors import QueueAway, SpillFailed
+from pixeld.errors import QueueAway, Refused, SettingsError, SpillFailed
 from pixeld.ingest.disk import Disk
+from pixeld.ingest.spill import Spill
+from pixeld.settings import Settings
 from pixeld.storage.redis_queue import RedisQueue
 from pixeld.tasks import cancel
 from tests.flow.conftest import NODE, Reply, order
@@ -201,13 +206,14 @@ async def test_under_steady_load_the_spill_is_left_again(start):
     assert await stored(ingest) == [f"O-{n + 1}" for n in range(len(replies))]
 
 
-async def test_many_chunks_go_in_one_write_and_repeats_are_named(redis):
+@pytest.mark.parametrize("there", [1, 2, 5])
+async def test_many_chunks_go_in_one_write_whichever_are_there_already(redis, there):
     queue, chunks = RedisQueue(redis, NODE), [(ChunkId(1, n), b"%d\n" % n) for n in range(5)]
-    await queue.push(*chunks[0])
-    await queue.push(*chunks[1])
-    assert await queue.push_all(chunks) == chunks[:2]
+    await queue.push_all(chunks[:there])
+    with pytest.raises(Refused) as refused:
+        await queue.push_all(chunks)
+    assert refused.value.last == chunks[-1][0]
     assert await queue.read(ChunkId(0, 0), count=100) == chunks
-    assert await queue.push_all(chunks) == chunks
 
 
 async def test_a_redis_that_is_full_takes_all_chunks_or_none(redis):
@@ -239,41 +245,34 @@ async def test_a_spill_of_many_chunks_comes_back_in_few_writes(start):
     assert await stored(ingest) == [f"O-{n}" for n in range(500)]
 
 
-
-async def test_ids_below_those_of_the_stream_are_not_taken_for_stored(start, clock):
-    ingest = await start()
-    later = ChunkId(clock() + 1_000_000, 0)  # a start whose clock was ahead, and which is forgotten
-    await ingest.queue.push(later, order(clock, "before"))
-    assert await ingest.send(1) == [True]
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
-    assert await ingest.send(2) == [True]
-    assert await stored(ingest) == ["O-before", "O-1", "O-2"]
-    assert ingest.metrics.counts["pixeld_spilled_chunks_total"] == 1
-
-
 @pytest.mark.parametrize("flushed", [False, True])
-async def test_spilled_ids_below_those_of_the_stream_are_stored_under_new_ones(start, clock, flushed):
+async def test_a_stream_that_is_ahead_of_this_start_takes_nothing_for_stored(start, clock, flushed):
     ingest = await start()
-    replay = ingest.tasks.pop()
-    replay.cancel()
-    ingest.queue.faults = ["before"]
-    assert await ingest.send(1, 2) == [True] * 2  # Redis is away from the start on
-    await ingest.queue.push(ChunkId(clock() + 1_000_000, 0), order(clock, "before"))
+    later = ChunkId(clock() + 1_000_000, 0)  # of a start whose clock was ahead, and which the data directory has forgotten
+    await ingest.queue.push(later, order(clock, "before"))
     if flushed:
         await ingest.flusher.drain()
-    ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
-    assert await ingest.send(3) == [True]
-    await ingest.flusher.drain()
-    assert ingest.warehouse.orders() == ["O-before", "O-1", "O-2", "O-3"]
+    assert await ingest.send(1, 2) == [True, True]
+    with pytest.raises(QueueAway, match="it is ahead of this start"):
+        await ingest.shipper._replay_oldest()
+    assert await stored(ingest) == ([] if flushed else ["O-before"])
+    await ingest.close()
+    kept = []
+    while (segment := ingest.spill.oldest()) is not None:
+        kept += [values[2] for _, data in segment[1] for _, values in decode(data)]
+        ingest.spill.forget(segment[0])
+    assert kept == ["O-1", "O-2"]
 
 
-async def test_another_chunk_under_the_same_id_is_no_repeat(start, clock):
-    ingest = await start()
-    await ingest.queue.push(ChunkId(clock(), 0), order(clock, "other"))
-    assert await ingest.send(1) == [True]
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
-    assert await stored(ingest) == ["O-other", "O-1"]
+async def test_a_server_whose_spill_may_be_older_than_its_queue_does_not_start(valkey, redis, clock, tmp_path):
+    settings = Settings(data_dir=tmp_path, redis_url=valkey, port=0, admin_port=0, host="127.0.0.1")
+    with closing(DataDir(tmp_path, "the test")) as data, closing(Spill(tmp_path / "spill", 1 << 20)) as spill:
+        spill.open()
+        spill.append(ChunkId(data.next_epoch(5), 0), order(clock, "1"))
+        await RedisQueue(redis, data.node).push(ChunkId(6, 0), order(clock, "later"))
+    with pytest.raises(SettingsError, match="move that directory away"):
+        async with app.running(settings):
+            pass
 
 
 async def test_what_was_flushed_and_trimmed_meanwhile_is_a_repeat(start):

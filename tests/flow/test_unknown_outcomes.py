@@ -75,7 +75,7 @@ async def test_the_retry_sends_the_same_bytes_under_the_same_id(net, redis, tmp_
 
     async def write_all_down(chunks):
         sent.extend(chunks)
-        return await push_all(chunks)
+        await push_all(chunks)
 
     ingest.queue.push, ingest.queue.push_all = write_down, write_all_down
     net.arm(what)

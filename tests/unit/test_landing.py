@@ -88,6 +88,7 @@ def test_whatever_is_allowed_is_read_alike_by_another_parser(rest):
         pytest.param("https://s.example/?", "https://s.example/?pxid=T", id="empty query"),
         pytest.param("https://s.example/?a=1&", "https://s.example/?a=1&pxid=T", id="query ends with an ampersand"),
         pytest.param("https://s.example/?a=%2f+%20#f?x", "https://s.example/?a=%2f+%20&pxid=T#f?x", id="fragment with a ?"),
+        pytest.param("https://s.example/a&", "https://s.example/a&?pxid=T", id="path ends with an ampersand"),
         pytest.param("https://s.example/#", "https://s.example/?pxid=T#", id="empty fragment"),
         pytest.param("https://s.example/?pxid=old", "https://s.example/?pxid=old&pxid=T", id="parameter there already"),
     ],
