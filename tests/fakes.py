@@ -42,9 +42,10 @@ class MemoryIntake:
 
     async def holds(self, n):
         """Return when `n` events are on their way."""
-        while len(self.held) < n:
-            self._came.clear()
-            await self._came.wait()
+        async with asyncio.timeout(10):
+            while len(self.held) < n:
+                self._came.clear()
+                await self._came.wait()
 
     @property
     def events(self):

@@ -145,12 +145,12 @@ async def test_a_body_that_a_handler_waits_for(start, fast_path):
 
 async def test_a_reply_that_takes_longer_than_a_request_may(start, fast_path):
     """The time is for what the peer sends, not for what it waits for; a part of its next request changes nothing about that."""
-    world = await start(fast_path=fast_path, request_s=0.1, manual=True)
+    world = await start(fast_path=fast_path, request_s=1, manual=True)
     peer = await world.peer()
     await peer.send(click(1)[0] + click(2)[0][:30])
     await world.intake.holds(1)
     await peer.send(click(2)[0][30:50])
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.5)
     world.intake.commit()
     assert told(await peer.reply()) == "click 1"
     await peer.send(click(2)[0][50:])
@@ -160,10 +160,10 @@ async def test_a_reply_that_takes_longer_than_a_request_may(start, fast_path):
 
 
 async def test_an_idle_connection_has_keepalive_s(start, fast_path):
-    world = await start(fast_path=fast_path, request_s=0.1, keepalive_s=5)
+    world = await start(fast_path=fast_path, request_s=0.5, keepalive_s=5)
     peer = await world.peer()
     assert (await peer.ask(ORDER)).status == 200
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1)
     assert (await peer.ask(ORDER)).status == 200
 
 
