@@ -33,7 +33,7 @@ _REPORT_LIMITS = {
 }
 
 # An insert into a disk that gets full under it may leave a part of empty files behind, which the engine (26.9) takes for
-# stored until its next start. A disk filled at 400 MB/s takes 250 ms for these; an insert takes 40 to 100.
+# stored until its next start. A disk filled at 400 MB/s takes 250 ms for these; a small insert took 45, 100,000 rows 240.
 SPARE_BYTES = 100 << 20
 
 
@@ -100,10 +100,10 @@ class EmbeddedLink:
         return True
 
     def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
-        """JSON by columns, behind the statement: the engine takes 400,000 rows/s, and always as one block.
+        """JSON by columns, behind the statement: 100,000 rows of four columns take 0.24 s, and always as one block.
 
-        Not its streaming insert (`send_insert`), though that is a quarter faster: with the disk full it stores nothing and
-        reports success.
+        Not its streaming insert (`send_insert`), though that takes 0.17 s: with the disk full it stores nothing and reports
+        success.
         """
         if (free := shutil.disk_usage(self._path).free) < SPARE_BYTES:
             raise WarehouseAway(

@@ -80,7 +80,7 @@ async def write(redis: RedisClient, replicas: Replicas, *command: str | bytes | 
     Then the write stands where it was made, and the same again must find that. One round trip: both kinds of waiting are for
     the last write of their own connection. WAIT tells what replicas have in memory, WAITAOF (Redis 7.2, Valkey) what they have
     fsynced, and only counts. It comes second because a replica tells of its fsync when it is asked, or once a second: WAITAOF
-    alone took 0.8 s a write here, after WAIT 2 ms (Valkey 9.1, `appendfsync always`).
+    alone took 0.8 s a write here, after WAIT 5 ms (Valkey 9.1, `appendfsync always`).
     """
     if not replicas.count:
         return await redis.execute_command(*command)
