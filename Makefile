@@ -28,7 +28,7 @@ fuzz: .venv/installed-fuzz  ## look for inputs that break a parser, a minute eac
 	@$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
 bench: .venv/installed-dev  ## measure speed, beside other servers in the same run
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench $(or $(ARGS),peers)
 
 faults: .venv/installed-dev  ## break the real parts at random for an hour and balance the books (ARGS="cluster --runs 8")
 	@$(BIN)/python -m tests.faults $(or $(ARGS),embedded --runs 40 --save)
