@@ -202,6 +202,7 @@ class Fleet:
             await self.drained(plan.patience_s)
         finally:
             gc.enable()
+            gc.unfreeze()
         return outcome
 
     async def drained(self, patience_s: float) -> None:

@@ -57,6 +57,7 @@ def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
         if "y" in panel.log:
             axis.set_yscale("log")
         else:
+            axis.margins(y=0.15)
             axis.set_ylim(bottom=0)
         if panel.target is not None:
             axis.axhline(panel.target[0], color="#888888", linestyle="--", linewidth=1, label=panel.target[1])
