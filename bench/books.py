@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
+from decimal import Decimal
 
 from bench.visitors import CLICK, IMPRESSION, amount_minor
 from pixeld.cli import Refused
@@ -87,7 +88,7 @@ def read(server: Server, client: str, partner: str, run: str, first: date, last:
     )  # fmt: skip
     rows = [row for row in report["rows"] if row["s1"] == run]
     clicks, impressions, orders = (sum(row[name] for row in rows) for name in ("clicks", "impressions", "orders"))
-    revenue = sum(round(float(row["revenue"]) * 100) for row in rows if row["currency"] == "EUR")
+    revenue = sum(int(Decimal(row["revenue"]) * 100) for row in rows if row["currency"] == "EUR")
     return Books(clicks, impressions, orders, revenue)
 
 

@@ -48,6 +48,7 @@ _OTHER_FILES = 64
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     where = parser.add_argument_group("where")
     where.add_argument("--url", default="http://127.0.0.1:8000", help="the public listener (%(default)s)")
     where.add_argument("--i-own-this-host", action="store_true", help="needed for any host but this machine")
@@ -134,7 +135,7 @@ def _load(options: argparse.Namespace) -> bool:
     if server is not None:
         said, equal = balance(server, plan, outcome, first, options.settle)
     print(said)
-    if getattr(options, "save", False):
+    if options.save:
         results.save("load", "One load", f"```\n{text}\n```\n\n{late}\n\n{said}\n\n{machine.described()}")
     return equal
 
@@ -253,10 +254,9 @@ def balance(server: Server, plan: Plan, outcome: Outcome, first: date, settle_s:
 
 def main() -> None:
     """`python -m bench.load`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     arguments(parser)
+    parser.add_argument("--save", action="store_true", help="keep the result in bench/results/load.md")
     run(parser.parse_args())
 
 
