@@ -41,7 +41,7 @@ def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
     matplotlib.use("agg")
     matplotlib.rcParams |= {"svg.hashsalt": "pixeld", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     from matplotlib import pyplot
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, axes = pyplot.subplots(len(panels), 1, figsize=(7.5, 1 + 2.7 * len(panels)), squeeze=False, layout="constrained")
     figure.suptitle(title, fontsize=11)
@@ -54,8 +54,12 @@ def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
             axis.plot(line.x, line.y, color=colour, marker=marker, markersize=4, linewidth=1.5, label=line.name)
         if "x" in panel.log:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_minor_formatter(NullFormatter())
         if "y" in panel.log:
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_minor_formatter(NullFormatter())
         else:
             axis.margins(y=0.15)
             axis.set_ylim(bottom=0)
