@@ -87,9 +87,9 @@ def run(options: argparse.Namespace) -> None:
         api = Server(settings.load({}, {"admin_token": server.token}), server.admin_url)
         said, equal = load.balance(api, plan, outcome, first, 120.0)
     verdict, steady = judge(samples)
-    failed = (
-        f"{outcome.sent:,} requests, {outcome.failed:,} of them failed; {outcome.latency.percentile(99) * 1000:.2f} ms at p99."
-    )
+    p99, late = outcome.latency.percentile(99) * 1000, outcome.lag.percentile(99) * 1000
+    failed = f"{outcome.sent:,} requests, {outcome.failed:,} of them failed; {p99:.2f} ms at p99 from when they were due "
+    failed += f"(the generator itself: {late:.2f})."
     body = f"{_table(samples)}\n\n{failed} {verdict}\n\n{said}\n\n{_method(options)}"
     print(body)
     if options.save:
