@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench import peers
+from bench import connections, latency, load, peers, soak
 
-_COMMANDS = {"peers": peers}
+_COMMANDS = {"peers": peers, "load": load, "latency": latency, "connections": connections, "soak": soak}
 
 
 def main() -> None:
