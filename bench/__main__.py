@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench import peers, regression
+from bench import growth, peers, regression
 
-_COMMANDS = {"peers": peers, "regression": regression}
+_COMMANDS = {"growth": growth, "peers": peers, "regression": regression}
 
 
 def main() -> None:

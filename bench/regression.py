@@ -62,8 +62,8 @@ def verdict(ratios: Sequence[float], reference: Mapping[str, Any]) -> str:
         return ""
     return f'''
 The order pixel has become slower: for the CPU of one, an empty aiohttp handler answers {1 / now:.2f} requests; by the
-reference it is {1 / then:.2f}. The ratio fell by {1 - now / then:.0%}, from {then:.3f} to {now:.3f}; {ALLOWED:.0%} are allowed.
-Each round's: {", ".join(f"{each:.3f}" for each in ratios)}. The reference is of {reference["taken"]}.
+reference it is {1 / then:.2f}. The ratio fell by {1 - now / then:.0%}, from {then:.3f} to {now:.3f}, and {ALLOWED:.0%} are
+allowed. Each round's: {", ".join(f"{each:.3f}" for each in ratios)}. The reference is of {reference["taken"]}.
 
 To look into it: `make bench ARGS=regression` on this commit and on the one before says whether it was this change; a
 profiler on a pixeld under `wrk` (py-spy record --native --pid …) says where the time goes. A new version of aiohttp,
