@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
 from bench import growth, peers, regression
 
@@ -19,6 +21,7 @@ def main() -> None:
         command.add_argument("--save", action="store_true", help="keep the result in bench/results/")
         command.set_defaults(run=module.run)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that the servers end, too
     options.run(options)
 
 
