@@ -40,7 +40,8 @@ SWEEPS = {
         "connections",
         (10, 100, 1_000, 10_000),
         "With few connections the fsync is waited for, with more it is shared; from then on requests a second should be flat. "
-        "p99 is a queue's length and grows with the queue: each connection always has a request in it.",
+        "p99 is a queue's length and grows with the queue: each connection always has a request in it. "
+        "Connecting counts; the last point is measured for 10 s longer because of that.",
     ),
     "cookie": Sweep(
         "Clicks in the cookie",

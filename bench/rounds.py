@@ -53,7 +53,7 @@ def measure(subject: Subject, core: int, number: int, connections: int, seconds:
         server=subject.name,
         connections=connections,
         number=number,
-        errors=said.errors + unstored,
+        errors=said.errors + unstored + (not said.requests),
         rate=round(said.requests / said.seconds, 1),
         cpu_us=round((after - server) * each, 2),
         redis_us=round((after_redis - redis) * each, 2),
