@@ -30,7 +30,7 @@ from pixeld.storage import keys
 from pixeld.storage.embedded_redis import EmbeddedRedis
 
 _CONNECTIONS, _PARTNERS_EACH, _MOST_ASKED = 256, 10, 200
-_CHANGE_S, _SEEN_S = 3.0, 20.0
+_CHANGE_S, _SEEN_S, _CALMLY = 3.0, 20.0, 5_000
 _AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.{}.{} Safari/537.36"
 
 
@@ -139,7 +139,7 @@ def _agents(server: pixeld.Pixeld, _: Path, n: int) -> Iterator[Load]:
         agent = ("User-Agent", _AGENT.format(number // 100, number % 100))
         headers = [agent if name == "User-Agent" else (name, value) for name, value in browsers.CHROME]
         requests.append(browsers.request(server.public_url, subjects.ORDER, headers, server.cookie))
-    yield Load("order", requests, warm=n + 64)
+    yield Load("order", requests, warm=max(n, _CALMLY) + _CONNECTIONS)
 
 
 _SWEEPS: dict[str, Callable[[pixeld.Pixeld, Path, int], Iterator[Load]]] = {

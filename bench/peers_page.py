@@ -72,10 +72,10 @@ def short(run: Mapping[str, Any], rounds: Sequence[Round], connections: int) -> 
             ]
         )
     columns = ["server", "requests/s", f"{EMPTY} = 1", "CPU µs a request (+ its Redis')", "resident MiB"]
-    return (
-        f"{results.table(columns, rows)}\n\n{_ratios(rounds)}\n\n{_run(run)} {connections} connections, the server on one "
-        "core, wrk and Redis on the other ([all figures and the method](bench/results/peers.md))."
-    )
+    stored = "pixeld and the servers with XADD answer after the event is fsynced; the others store nothing."
+    how = f"{connections} connections, the server on one core, wrk and Redis on the other"
+    where = f"{_run(run)} {how} ([all figures and the method](bench/results/peers.md))."
+    return "\n\n".join([results.table(columns, rows), stored, _ratios(rounds), where])
 
 
 def _ratios(rounds: Sequence[Round]) -> str:

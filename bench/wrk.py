@@ -39,7 +39,8 @@ def run(core: int, url: str, path: str, cookie: str, *, connections: int, second
 def play(core: int, url: str, requests: Iterable[bytes], *, connections: int, seconds: int, limit: int = 0) -> Load:
     """Send complete requests in turn for `seconds`, or until `limit` are sent; `{n}` in each becomes a number of its own.
 
-    Statuses from 400, broken connections and replies that never come count as errors. Exits where wrk is missing.
+    Statuses from 400, broken connections and replies that never come count as errors. A `limit` is some thousands at least:
+    before wrk has begun to wait it can't be woken. Exits where wrk is missing.
     """
     if shutil.which("wrk") is None:
         sys.exit("wrk makes the load and is not installed; on Debian and Ubuntu: apt-get install wrk")
