@@ -25,7 +25,7 @@ from bench.subjects import Subject
 REFERENCE = Path(__file__).parent / "reference.json"
 ALLOWED = 0.15  # the share by which the ratio may fall
 _REQUESTS, _CONNECTIONS, _LONGEST_S = 20_000, 64, 20  # CPU times are read in steps of 10 ms: 2 % of the shortest load
-_PASS_S, _FEWEST = 25.0, 3  # on a slow machine fewer rounds, so that two passes take less than a minute
+_PASS_S, _FEWEST = 20.0, 3  # on a slow machine fewer rounds, so that two passes take less than a minute
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
