@@ -9,10 +9,15 @@ system.
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench import machine, peers_page, pixeld, results, rounds, servers, subjects
@@ -40,7 +45,12 @@ def run(options: argparse.Namespace) -> None:
         run_of, measured = saved[0], [Round(**row) for row in saved[1:]]
     else:
         measured, missing = _measure(options)
-        run_of = {"machine": machine.described(), "rounds": options.rounds, "seconds": options.seconds, "missing": missing}
+        run_of = {
+            "machine": f"{machine.described()}, {_versions()}",
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "missing": missing,
+        }
         if options.save:
             results.save_rows("peers", [run_of, *(vars(each) for each in measured)])
     page = peers_page.page(run_of, measured)
@@ -48,6 +58,19 @@ def run(options: argparse.Namespace) -> None:
     if options.save or options.again:
         results.save("peers", "pixeld beside other servers", page)
         results.put_in_readme("bench", peers_page.short(run_of, measured, README_CONNECTIONS))
+
+
+def _versions() -> str:
+    """Of what pixeld is measured beside and with, as far as it is there."""
+    found = []
+    for program in ("nginx", "wrk"):
+        if shutil.which(program):
+            said = subprocess.run(
+                [program, "-v"], capture_output=True, text=True, check=False
+            )  # wrk says it with an exit code 1
+            number = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
+            found.append(f"{program} {number[0] if number else ''}")
+    return ", ".join([*found, *(f"{name} {version(name)}" for name in ("fastapi", "uvicorn") if find_spec(name))])
 
 
 def _measure(options: argparse.Namespace) -> tuple[list[Round], list[str]]:

@@ -54,19 +54,18 @@ def page(run: Mapping[str, Any], rounds: Sequence[Round]) -> str:
 
 def short(run: Mapping[str, Any], rounds: Sequence[Round], connections: int) -> str:
     """The README's table: the most telling columns at one number of connections."""
-    base = _by_number(rounds, EMPTY, connections)
     rows = []
     for server in dict.fromkeys(each.server for each in rounds):
         good = _good(rounds, server, connections)
         if not good:
             continue
         rates, redis = [each.rate for each in good], median(each.redis_us for each in good)
-        ratio = [each.rate / base[each.number].rate for each in good if each.number in base]
+        ratios = ratio(rounds, server, EMPTY, connections)
         rows.append(
             [
                 server,
                 f"{median(rates):,.0f}",
-                f"{median(ratio):.2f}×" if ratio else "",
+                f"{median(ratios):.2f}×" if ratios else "",
                 f"{median(each.cpu_us for each in good):.0f}" + (f" + {redis:.0f}" if redis else ""),
                 f"{median(each.resident_mib for each in good):.0f}",
             ]
@@ -81,23 +80,26 @@ def short(run: Mapping[str, Any], rounds: Sequence[Round], connections: int) -> 
 def _ratios(rounds: Sequence[Round]) -> str:
     rows = []
     for target in TARGETS:
-        ratios = ratio(rounds, target.server, target.beside, _AT)
-        if ratios:
-            reached = median(ratios)
+        pairs = _pairs(rounds, target.server, target.beside, _AT)
+        if pairs:
+            rates, cpu = ratio(rounds, target.server, target.beside, _AT), median(b.cpu_us / a.cpu_us for a, b in pairs)
+            reached = median(rates)
             said = "met" if reached >= target.target else "above the floor" if reached >= target.floor else "**not met**"
-            spread = f"**{reached:.2f}×** ({min(ratios):.2f}–{max(ratios):.2f})"
-            rows.append([f"{target.server} : {target.beside}", spread, f"{target.target}× ({target.floor}×)", said])
-    return (
-        results.table([f"requests a second at {_AT} connections", "ratio (min–max)", "target (floor)", ""], rows)
-        if rows
-        else ""
-    )
+            spread = f"**{reached:.2f}×** ({min(rates):.2f}–{max(rates):.2f})"
+            stated = f"{target.target}× ({target.floor}×)"
+            rows.append([f"{target.server} : {target.beside}", spread, stated, said, f"{cpu:.2f}×"])
+    columns = [f"requests a second at {_AT} connections", "ratio (min–max)", "target (floor)", "", "for the same CPU"]
+    return results.table(columns, rows) if rows else ""
 
 
 def ratio(rounds: Sequence[Round], server: str, beside: str, connections: int) -> list[float]:
     """Requests a second of one server over another's, round by round where both were measured."""
-    others = _by_number(rounds, beside, connections)
-    return [each.rate / others[each.number].rate for each in _good(rounds, server, connections) if each.number in others]
+    return [one.rate / other.rate for one, other in _pairs(rounds, server, beside, connections)]
+
+
+def _pairs(rounds: Sequence[Round], server: str, beside: str, connections: int) -> list[tuple[Round, Round]]:
+    others = {each.number: each for each in _good(rounds, beside, connections)}
+    return [(each, others[each.number]) for each in _good(rounds, server, connections) if each.number in others]
 
 
 def _table(rounds: Sequence[Round], connections: int) -> str:
@@ -143,7 +145,3 @@ def _run(run: Mapping[str, Any]) -> str:
 
 def _good(rounds: Sequence[Round], server: str, connections: int) -> list[Round]:
     return [each for each in rounds if each.server == server and each.connections == connections and not each.errors]
-
-
-def _by_number(rounds: Sequence[Round], server: str, connections: int) -> dict[int, Round]:
-    return {each.number: each for each in _good(rounds, server, connections)}

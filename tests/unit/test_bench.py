@@ -63,7 +63,7 @@ def test_ratios(orders, ratios):
 def test_the_page_says_whether_a_target_is_met(times, said):
     rounds = [*EMPTIES, *(a_round("pixeld order", each.number, each.rate * times) for each in EMPTIES)]
     page = peers_page.page(RUN, rounds)
-    assert f"**{times:.2f}×** ({times:.2f}–{times:.2f}) | 2.0× (1.7×) {said}" in page
+    assert f"**{times:.2f}×** ({times:.2f}–{times:.2f}) | 2.0× (1.7×) {said} 1.00× |" in page
 
 
 def test_the_page_says_what_is_left_out_of_it():
