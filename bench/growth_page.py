@@ -90,7 +90,7 @@ _MEASURES = (
     _Measure("p99 ms", "p99_ms", "{:.0f}".format),
     _Measure("resident MiB", "resident_mib", "{:.0f}".format),
 )
-_STALL = _Measure("longest wait at a change, ms", "stall_ms", "{:.1f}".format)
+_STALL = _Measure("wait at a change, ms", "stall_ms", "{:.1f}".format)
 _COLOURS = {"order": "#1f6feb", "click": "#d9730d"}
 
 
