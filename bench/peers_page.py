@@ -40,7 +40,8 @@ is reached over a unix socket and belongs to one server. pixeld runs as `pixeld 
 flushing on the same core; what was left to flush when a round ended, and the engine's merges, are waited for and
 counted apart. A round with a wrong status, a broken connection or an answer whose event was not stored is no
 measurement. Latencies are a closed loop's at full load: they say how long the queue was, not how long a visitor
-waits."""
+waits. wrk itself takes some 7 µs a request on its core, as much as nginx's empty_gif and the raw constant do on
+theirs: for these two it is the CPU that tells what they could do, not the requests a second."""
 
 
 def page(run: Mapping[str, Any], rounds: Sequence[Round]) -> str:

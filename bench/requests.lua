@@ -1,5 +1,5 @@
 -- Plays the requests of a file in turn, each complete, each ended by a NUL. {n} in them becomes a number that no other request has.
--- They are cut at {n} once, so that a request costs one concatenation here: some 0.4 µs, where wrk.format takes 5.
+-- They are cut at {n} once, so that a request costs one concatenation here: 0.5 µs of the 8 that wrk takes.
 local ffi = require "ffi"
 ffi.cdef "int kill(int, int); int getpid(void);"
 local heads, tails, turn, n = {}, {}, 0, 0
