@@ -11,7 +11,7 @@ from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Backlog, Manifest
 from pixeld.errors import LeaseLost, QueueAway, Refused
 from pixeld.storage import keys
-from pixeld.storage.redis import NO_REPLICAS, RedisClient, Replicas, failures, write
+from pixeld.storage.redis import NO_REPLICAS, Held, RedisClient, Replicas, failures, write
 
 _DATA = b"e"  # the only field of a stream entry
 
@@ -76,7 +76,7 @@ class RedisQueue:
 
     def __init__(self, redis: RedisClient, node: str, replicas: Replicas = NO_REPLICAS) -> None:
         self.node = node
-        self._redis, self._replicas = redis, replicas
+        self._redis, self._held, self._replicas = redis, Held(redis), replicas
         self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
         self._manifest, self._dead, self._repeated = keys.manifest(node), keys.dead(node), keys.repeated(node)
         self._owner = ""
@@ -89,7 +89,11 @@ class RedisQueue:
         """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id."""
         with failures("storing a chunk"):
             try:
-                await write(self._redis, self._replicas, "XADD", self._stream, str(chunk_id), _DATA, data)
+                command = "XADD", self._stream, str(chunk_id), _DATA, data
+                if self._replicas.count:
+                    await write(self._redis, self._replicas, *command)
+                else:
+                    await self._held.execute(*command)
             except ResponseError as error:
                 if "equal or smaller" not in str(error):
                     raise

@@ -218,7 +218,7 @@ async def test_a_primary_that_became_a_replica_is_left_though_the_connection_sta
         await one.replicaof("127.0.0.1", new.port)  # by hand: unlike a sentinel, this leaves connections as they are
         with pytest.raises(QueueAway, match="now a slave"):
             await queue.push(ChunkId(1, 2), b"b")
-        connection = client.connection_pool._available_connections[0]
+        [connection] = client.connection_pool._in_use_connections
         assert not connection.is_connected
 
 
