@@ -20,12 +20,16 @@ def read(header: str, name: str) -> list[str]:
     """
     if name not in header:
         return []
-    for pair in header.split(";") if ";" in header else (header,):
-        key, _, value = pair.partition("=")
-        if key.strip(" \t") == name:
-            value = value.strip(" \t")
-            return value.split(".") if _COOKIE.fullmatch(value) else []
-    return []
+    key, _, value = header.partition("=")
+    if key != name or ";" in value:  # not alone: pixeld has a host, and a path for each client, to itself
+        for pair in header.split(";"):
+            key, _, value = pair.partition("=")
+            if key.strip(" \t") == name:
+                break
+        else:
+            return []
+    value = value.strip(" \t")
+    return value.split(".") if _COOKIE.fullmatch(value) else []
 
 
 def write(click_id: str, earlier: list[str]) -> str:

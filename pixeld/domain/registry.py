@@ -126,14 +126,14 @@ class Snapshot:
     clients: Mapping[str, Client] = field(default_factory=dict)
     partners: Mapping[str, Partner] = field(default_factory=dict)
     members: Mapping[tuple[str, str], Status] = field(default_factory=dict)
+    approved: Mapping[str, frozenset[str]] = field(init=False)  #: for each client, the partners whose membership is approved
 
-    def approved(self) -> dict[str, frozenset[str]]:
-        """For each client, the partners whose membership is approved."""
+    def __post_init__(self) -> None:
         found: dict[str, set[str]] = {}
         for (client, partner), status in self.members.items():
             if status is Status.APPROVED:
                 found.setdefault(client, set()).add(partner)
-        return {client: frozenset(partners) for client, partners in found.items()}
+        object.__setattr__(self, "approved", {client: frozenset(partners) for client, partners in found.items()})
 
 
 def status_of(body: object) -> Status:

@@ -41,6 +41,9 @@ class Referral(NamedTuple):
     click_id: str
 
 
+_new = tuple.__new__  # for a named tuple: half as long as by its own name
+
+
 class Keyring:
     """Signing keys by key id (0…15): the current one signs, every one verifies, so that a key can be replaced without a gap.
 
@@ -91,4 +94,4 @@ class Keyring:
         tag.update(raw[:_HEAD_BYTES] + said)
         if not compare_digest(tag.digest(), raw[_HEAD_BYTES:]):
             return None
-        return Referral(client, text[_TEXT:], int.from_bytes(raw[1:5]), text)
+        return _new(Referral, (client, text[_TEXT:], int.from_bytes(raw[1:5]), text))

@@ -7,7 +7,7 @@ nor visitor is computed once a client, at its first request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pixeld.domain import events, landing, money, referral
@@ -71,7 +71,7 @@ class Tracker:
     ) -> None:
         self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
         self._cookie_name = cookie_name
-        self._approved = snapshot.approved() if snapshot else {}
+        self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
         self._shops: dict[str, _Shop] = {}
         self._replies = replies
         self._gif_dropped = {reason: replies.gif_dropped(reason) for reason in Drop}

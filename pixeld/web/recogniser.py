@@ -25,8 +25,6 @@ MAX_REST = 1536  # bytes: Chrome's, with its client hints, are some 700
 GENERATION = 4096  # rests, twice: some 10 MB of usual ones, 30 of the longest
 # RFC 3986's characters but "#", which no browser sends.
 _LINE = re.compile(rb"GET (/t/[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+) HTTP/1\.1\r\n")
-_COOKIES = b"\r\nCookie: ", b"\r\ncookie: "  # HTTP/2 knows no capitals, and proxies pass on what they got
-_FORWARDED = b"\r\nX-Forwarded-For: "
 # What it takes the parser's or a handler's work to answer, or names a visitor, whom nothing here is to remember.
 _NOT_PLAIN = (
     hdrs.EXPECT, hdrs.TRANSFER_ENCODING, hdrs.UPGRADE, hdrs.CONTENT_LENGTH, hdrs.AUTHORIZATION, hdrs.FORWARDED,
@@ -73,12 +71,13 @@ class Recogniser:
         if match is None or len(data) > self._max_bytes:
             return None
         rest, cookie, forwarded = data[match.end() - 2 :], "", ""
-        for name in _COOKIES:
-            if (at := rest.find(name)) >= 0:
-                rest, cookie = _cut(rest, at + len(name))
-                break
-        if proxied and (at := rest.find(_FORWARDED)) >= 0:
-            rest, forwarded = _cut(rest, at + len(_FORWARDED))
+        at = rest.find(b"\r\nCookie: ")
+        if at < 0:
+            at = rest.find(b"\r\ncookie: ")  # HTTP/2 knows no capitals, and proxies pass on what they got
+        if at >= 0:
+            rest, cookie = _cut(rest, at + 10)
+        if proxied and (at := rest.find(b"\r\nX-Forwarded-For: ")) >= 0:
+            rest, forwarded = _cut(rest, at + 19)
         known = self._young.get(rest)
         if known is None and (known := self._learn(rest, data, match[1], cookie, forwarded)) is None:
             return None

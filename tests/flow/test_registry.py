@@ -41,7 +41,7 @@ async def test_a_change_is_in_the_picture_when_the_call_returns(registry):
     await made.change_client("shop", {"name": "Other"}, "admin")
     await made.set_member("shop", "blog", {"status": "ended"}, "admin")
     assert made.snapshot.clients["shop"].name == "Other"
-    assert made.snapshot.approved() == {}
+    assert made.snapshot.approved == {}
     assert made.seen[-1] is made.snapshot
 
 
@@ -108,7 +108,7 @@ async def test_simultaneous_changes_are_all_there(registry):
         *(each.change_client("shop", {"window_days": n + 1}, "x") for n, each in enumerate(made)),
     )
     await made[0].refresh()
-    assert made[0].snapshot.approved()["shop"] == {"blog", *(f"p{n}" for n in range(5))}
+    assert made[0].snapshot.approved["shop"] == {"blog", *(f"p{n}" for n in range(5))}
     assert len(await made[0].audit(100)) == 3 + 5 + 5 + 5
 
 

@@ -10,7 +10,7 @@ from pixeld.domain.events import decode
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
 from pixeld.tracking.answer import MAX_COUPON, MAX_CREATIVE, MAX_ORDER_ID, MAX_PARTNER_CLICK_ID, MAX_SUB_ID, Tracker
-from pixeld.tracking.audience import Visitors
+from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.query import form_text, split, url_text
 from pixeld.tracking.replies import Replies
@@ -18,6 +18,7 @@ from tests.fuzz import text
 
 SHOP = Client("shop", "S", "https://shop.example/a?b=c#d", ("m.shop.example", "shop.example:8443"))
 HOSTS = {"shop.example", "m.shop.example", "shop.example:8443"}
+BROWSER = Browser.of("", "", ahead=False)
 TRACKER = Tracker(
     Snapshot(1, {"shop": SHOP}, {"blog": Partner("blog", "B")}, {("shop", "blog"): Status.APPROVED}),
     Keyring({0: b"k" * 32}, 0), Replies('CP="NON"'), Visitors(lambda n: b"s" * n), lambda n: b"n" * n,
@@ -73,7 +74,7 @@ def leads_to_the_shop(url):
 
 def answers(target):
     """The reply is one of ours whatever was asked, and what is stored is of the lengths that are promised."""
-    answer = TRACKER.answer(Facts("GET", target, "", "", "", False, "", "", 1_800_000_000_000))
+    answer = TRACKER.answer(Facts("GET", target, "", BROWSER, "", "", 1_800_000_000_000))
     lines = answer.reply.head.split(b"\r\n")
     assert re.fullmatch(rb"HTTP/1\.1 (200 OK|302 Found|404 Not Found)", lines[0]) and lines[-1] == b""
     assert not re.search(rb"[^ -~]", b"".join(lines))

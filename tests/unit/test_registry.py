@@ -103,4 +103,4 @@ def test_status_is_one_of_four(body):
 
 def test_only_approved_members_count():
     members = {("a", "p"): Status.APPROVED, ("a", "q"): Status.ENDED, ("b", "p"): Status.APPLIED, ("a", "r"): Status.APPROVED}
-    assert Snapshot(members=members).approved() == {"a": frozenset({"p", "r"})}
+    assert Snapshot(members=members).approved == {"a": frozenset({"p", "r"})}
