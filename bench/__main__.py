@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench import peers
+from bench import flush, peers
 
-_COMMANDS = {"peers": peers}
+_COMMANDS = {"flush": flush, "peers": peers}
 
 
 def main() -> None:
