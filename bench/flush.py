@@ -183,7 +183,7 @@ def _load(server: pixeld.Pixeld, core: int, connections: int, seconds: int) -> R
     said = wrk.run(core, server.public_url, path, server.cookie, connections=connections, seconds=seconds)
     if said.errors:
         sys.exit(f"{said.errors} of {said.requests} requests failed; this is no measurement")
-    waiting = server.api("POST", "/api/flush")["flushed"]  # so that the next round has the cores to itself
+    waiting = server.api("POST", "/api/flush")["events"]  # so that the next round has the cores to itself
     return Round(said.requests / said.seconds, said.p99_ms, waiting)
 
 

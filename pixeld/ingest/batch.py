@@ -18,7 +18,7 @@ from pixeld.domain.events import KINDS, ChunkId, Kind, decode
 from pixeld.domain.ports import Manifest, Row
 
 #: Of batches begun now. It stands before the digest in their manifests, and their tokens begin with it. A batch whose manifest
-#: has a bare digest was begun by pixeld 0.1.0 and is repeated under its own token, which begins with `v1`.
+#: has a bare digest was begun by an earlier pixeld and is repeated under its own token, which begins with `v1`.
 VERSION = "v2"
 
 _COMMA, _BRACKET = b",]"

@@ -127,7 +127,7 @@ class EmbeddedLink:
         settings = ", ".join(f"{k} = {_literal(v)}" for k, v in (self.features.insert_settings(token) | _READING).items())
         head = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings}"
         if token.startswith("v1:"):
-            # A batch that pixeld 0.1.0 began: the engine knows a token again only from the form of insert that it came with.
+            # A batch that an earlier pixeld began: the engine knows a token again only from the form of insert that it came with.
             transposed(columns, rows)
             self._run(f"{head} FORMAT JSONCompactEachRow ".encode() + b"\n".join(rows))
             return
