@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
@@ -981,3 +982,13 @@ async def test_what_an_operator_types_can_only_read(warehouse, sql, tmp_path, mo
     assert not list(tmp_path.iterdir())
     assert await warehouse.query("SELECT count() AS n FROM clicks", {}) == [{"n": 0}]
     assert await warehouse.read_only("SELECT 1 AS one") == [{"one": 1}]
+
+
+async def test_the_embedded_engine_leaves_the_cpu_to_whoever_answers(engine, warehouse):
+    def niceness(role):
+        return role.run(lambda _: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    url, _, _ = engine
+    found = [await niceness(role) for role in (warehouse._insert, warehouse._query)]
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == ([ours, ours] if url else [max(ours, 10), ours])

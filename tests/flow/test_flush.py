@@ -516,7 +516,7 @@ async def test_clients_and_partners_are_read_from_a_full_redis(redis, full, cloc
     assert again.snapshot.clients["shop"].name == "S"
 
 
-@pytest.mark.parametrize(("size", "chunks", "reads"), [(200, 1000, 3), (100_000, 50, 26)], ids=["small chunks", "large chunks"])
+@pytest.mark.parametrize(("size", "chunks", "reads"), [(200, 1000, 4), (100_000, 50, 51)], ids=["small chunks", "large chunks"])
 async def test_what_is_read_at_once_is_bounded(start, monkeypatch, clock, size, chunks, reads):
     ingest, pages = await start(), []
     read = ingest.queue.read
@@ -531,7 +531,7 @@ async def test_what_is_read_at_once_is_bounded(start, monkeypatch, clock, size, 
     monkeypatch.setattr(ingest.queue, "read", noted)
     ingest.flusher._max_events = 10_000
     await ingest.flusher.step()
-    assert max(sum(len(data) for _, data in page) for page in pages) <= 300 << 10
+    assert max(sum(len(data) for _, data in page) for page in pages) <= 150 << 10
     assert len(pages) <= reads
 
 
