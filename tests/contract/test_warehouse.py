@@ -278,14 +278,14 @@ async def test_an_integer_in_quotes_is_refused_or_stored_as_that_integer(warehou
 async def test_a_batch_that_an_earlier_version_inserted_is_known_again(warehouse):
     if not warehouse.features.insert_tokens:
         pytest.skip("this server knows no tokens")
-    rows = [record(CLICK, f"c{i}", visitor=i) for i in range(10)]
+    rows = [record(CLICK, f"c{i}", visitor=i) for i in range(70_000)]  # more than the engine reads at once
     settings = ", ".join(f"{name} = {value!r}" for name, value in warehouse.features.insert_settings("v1:batch").items())
     names, values = ", ".join(columns(CLICK)), json.dumps(list(zip(*rows, strict=True)))
     await warehouse.command(f"INSERT INTO clicks ({names}) SETTINGS {settings} FORMAT JSONCompactColumns {values}")
     for _ in range(2):
         await warehouse.insert("clicks", columns(CLICK), encoded(rows), "v1:batch")
-    assert await count(warehouse, "clicks") == 10
-    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [10, 10]
+    assert await count(warehouse, "clicks") == 70_000
+    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [70_000, 70_000]
     bad = encoded([record(CLICK, "c", visitor=None)])
     with pytest.raises(WarehouseRefused):
         await warehouse.insert("clicks", columns(CLICK), bad, "v1:another")
