@@ -6,12 +6,13 @@ import argparse
 import signal
 import sys
 
-from bench import connections, growth, latency, load, peers, regression, soak
+from bench import connections, flush, growth, latency, load, peers, regression, soak
 
 _COMMANDS = {
     "peers": peers,
     "growth": growth,
     "latency": latency,
+    "flush": flush,
     "load": load,
     "connections": connections,
     "soak": soak,

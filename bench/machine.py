@@ -38,6 +38,12 @@ def pin(pid: int, core: int) -> None:
     subprocess.run(["taskset", "-a", "-c", "-p", str(core), str(pid)], check=True, stdout=subprocess.DEVNULL)
 
 
+def unpin(pid: int) -> None:
+    """Let every thread of a process run on every core."""
+    every = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    subprocess.run(["taskset", "-a", "-c", "-p", every, str(pid)], check=True, stdout=subprocess.DEVNULL)
+
+
 def cpu_s(pids: Iterable[int]) -> float:
     """CPU seconds that processes have used so far: user and system, all threads."""
     total = 0

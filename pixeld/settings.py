@@ -75,8 +75,8 @@ class Settings:
         512 << 20, "Most memory of the embedded Valkey; then the spill. An external Redis has its own maxmemory."
     )
     redis_timeout_s: float = setting(2.0, "How long Redis may take to store a chunk before it goes to the spill.")
-    flush_interval_s: float = setting(1.0, "How often queued events are flushed into ClickHouse.")
-    flush_max_events: int = setting(50_000, "Most events in one batch; so many take up to 90 MiB while they are inserted.")
+    flush_interval_s: float = setting(1.0, "How often queued events are flushed into ClickHouse; a backlog goes at once.")
+    flush_max_events: int = setting(100_000, "Most events in one batch; so many take up to 210 MiB while they are inserted.")
     flush_keep_s: float = setting(10.0, "How long flushed chunks stay in Redis, where an operator can still read them.")
     lease_s: float = setting(10.0, "How long a flusher may be silent before another one takes its stream.")
     late_s: float = setting(60.0, "How long events may wait for ClickHouse; then not ready, and a warning this often.")

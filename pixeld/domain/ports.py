@@ -10,7 +10,7 @@ from pixeld.domain.events import ChunkId
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 
-Row = tuple[str | int, ...]
+Row = bytes  #: a JSON array of texts and integers without a newline in it, as `orjson` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,9 @@ class Warehouse(Protocol):
     """ClickHouse, as a server or as an engine in this process. One statement at a time for each role."""
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
-        """Insert all rows as one block, or none. A repeat with the same token changes nothing where that is promised.
+        """Insert all rows, each an array of `columns`' values, as one block, or none. A repeat with the same token changes
+        nothing where that is promised. Rows that lack a value, have one too many or one of another type or out of bounds are
+        refused; but an integer in quotes may be taken for the integer, and empty quotes for 0.
 
         Raises WarehouseAway (outcome unknown, retry with the same token) or WarehouseRefused (these rows never go in).
         """

@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
+from pixeld.domain.ports import Row
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage.features import QUERY_SECONDS, Features
-from pixeld.storage.warehouse import READ_ONLY, Link, Params, escaped, failure
+from pixeld.storage.warehouse import INTEGERS, READ_ONLY, Link, Params, escaped, failure, transposed
 
 # A report must neither take the cores that answer hits nor the memory they need; it spills to disk before that.
 _REPORT_LIMITS = {
@@ -31,6 +32,23 @@ _REPORT_LIMITS = {
     "max_bytes_before_external_sort": 2**30,
     "output_format_json_quote_64bit_integers": 0,
 }
+
+# Of the thread that inserts, and so of most threads that the engine starts: readers of rows, writers of parts, half of those
+# that merge, and those of reports, which share a pool with inserts. On a core that answers hits as fast as it can they get
+# a tenth of it (the scheduler's weight is 110 against 1024), on an idle one all. An insert holds the GIL for 0.1 ms at a
+# time, so that the loop never waits long for a thread that is not scheduled.
+NICENESS = 10
+
+# How rows are read: in one thread, in order, and text only from text. What is refused for that is a row's fault.
+_READING: dict[str, str | int] = {
+    "max_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "input_format_null_as_default": 0,
+    **{f"input_format_json_read_{kind}_as_strings": 0 for kind in ("numbers", "bools", "arrays", "objects")},
+    "input_format_json_read_bools_as_numbers": 0,
+}
+
+_AT_END = ("3", "32", "33")  # codes of something that ended too early: of the rows, where the message names their file
 
 # An insert into a disk that gets full under it may leave a part of empty files behind, which the engine (26.9) takes for
 # stored until its next start. A disk filled at 400 MB/s takes 250 ms for these; a small insert took 45, 100,000 rows 240.
@@ -82,7 +100,7 @@ def connector(path: Path) -> Callable[[], Link]:
             return EmbeddedLink(module.connect(str(where)), where)
         except (OSError, RuntimeError) as error:
             raise WarehouseAway(
-                f"the embedded ClickHouse engine cannot open {where}; does another pixeld use it? ({_reason(error)})"
+                f"the embedded ClickHouse engine cannot open {where}; does another pixeld use it? ({_reason(str(error))})"
             ) from error
 
     return connect
@@ -99,24 +117,27 @@ class EmbeddedLink:
     def preferred(self) -> bool:
         return True
 
-    def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
-        """JSON by columns, behind the statement: 100,000 rows of four columns take 0.24 s, and always as one block.
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
+        """Read the rows out of a file in memory: 1.1 µs each, checks included. Behind the statement they would take 1.9.
 
-        Not its streaming insert (`send_insert`), though that takes 0.17 s: with the disk full it stores nothing and reports
-        success.
+        Not its streaming insert (`send_insert`): with the disk full that stores nothing and reports success.
         """
         if (free := shutil.disk_usage(self._path).free) < SPARE_BYTES:
             raise WarehouseAway(
                 f"the disk of {self._path} has {free >> 20} MiB left and an insert wants {SPARE_BYTES >> 20}; make room: "
                 "until then events wait in Redis"
             )
-        settings = ", ".join(f"{k} = {_literal(v)}" for k, v in self.features.insert_settings(token).items())
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings} FORMAT JSONCompactColumns "
-        try:
-            document = orjson.dumps(values)
-        except orjson.JSONEncodeError as error:
-            raise WarehouseRefused(f"a value is no text: {error}") from error
-        self._run(sql.encode() + document)
+        settings = ", ".join(f"{k} = {_literal(v)}" for k, v in (self.features.insert_settings(token) | _READING).items())
+        head = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings}"
+        if token.startswith("v1:"):
+            # A batch that an earlier pixeld began: the engine knows a token again only in the form of insert that it came with
+            transposed(columns, rows)
+            self._run(f"{head} FORMAT JSONCompactEachRow ".encode() + b"\n".join(rows))
+            return
+        structure = ", ".join(f"{name} {'Nullable(Int128)' if name in INTEGERS else 'String'}" for name in columns)
+        with _file(rows) as descriptor:
+            source = f"file({descriptor}, JSONCompactEachRow, {_literal(structure)})"
+            self._run(f"{head} SELECT {', '.join(map(_checked, columns))} FROM {source}")  # noqa: S608 - of our own names
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         if not self._limited:
@@ -146,6 +167,31 @@ class EmbeddedLink:
         return result
 
 
+@contextmanager
+def _file(rows: Sequence[Row]) -> Iterator[int]:
+    """A file in memory with these rows; its descriptor. Written in pieces of some 100 KB, between which others may run."""
+    descriptor = os.memfd_create("rows")
+    try:
+        for begin in range(0, len(rows), 500):
+            piece = memoryview(b"\n".join(rows[begin : begin + 500]) + b"\n")
+            while piece:
+                piece = piece[os.write(descriptor, piece) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _checked(column: str) -> str:
+    """The column as it is stored. The engine would store 2**32 + 5 in a UInt32 as 5, and null as 0: it is read as what holds
+    both, and refused."""
+    if column not in INTEGERS:
+        return column
+    low, high = INTEGERS[column]
+    outside = f"ifNull({column} < {low} OR {column} > {high}, 1)"
+    return f"{column} + throwIf({outside}, 'a value of {column} is not within {low} to {high}')"
+
+
 def _literal(value: str | int) -> str:
     return f"'{escaped(value)}'" if isinstance(value, str) else str(value)
 
@@ -156,12 +202,20 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        code = re.match(r".*?Code: (\d+)\.", str(error), re.DOTALL)
-        if code is None:
-            raise WarehouseAway(f"the embedded ClickHouse engine failed: {_reason(error)}") from error
-        raise failure(int(code[1]), _reason(error), "embedded") from error
+        raise _failure(str(error)) from error
+    except UnicodeDecodeError as error:  # while it was made: the message quotes a row, and cuts a character in two
+        raise _failure(error.object.decode(errors="replace")) from error
 
 
-def _reason(error: Exception) -> str:
+def _failure(message: str) -> WarehouseAway | WarehouseRefused:
+    code = re.match(r".*?Code: (\d+)\.", message, re.DOTALL)
+    if code is None:
+        return WarehouseAway(f"the embedded ClickHouse engine failed: {_reason(message)}")
+    if code[1] in _AT_END and "(fd = " in message:
+        return WarehouseRefused(f"ClickHouse (embedded) refused: {_reason(message)} (code {code[1]})")
+    return failure(int(code[1]), _reason(message), "embedded")
+
+
+def _reason(message: str) -> str:
     """The innermost message: the engine repeats `Code: n. DB::Exception:` for every layer it went through."""
-    return re.sub(r"Code: \d+\. DB::Exception: ", "", str(error)).strip().split("\n", 1)[0]
+    return re.sub(r"Code: \d+\. DB::Exception: ", "", message).strip().split("\n", 1)[0]

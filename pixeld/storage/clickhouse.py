@@ -19,9 +19,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from clickhouse_driver import Client, errors
 
+from pixeld.domain.ports import Row
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage.features import QUERY_SECONDS, Cluster, Features
-from pixeld.storage.warehouse import NETWORK_SECONDS, READ_ONLY, Link, Params, escaped, failure
+from pixeld.storage.warehouse import NETWORK_SECONDS, READ_ONLY, Link, Params, escaped, failure, transposed
 
 log = logging.getLogger(__name__)
 # It logs every failed connection with a traceback; what fails here is raised, and told once by whoever called.
@@ -216,9 +217,10 @@ class ServerLink:
     def preferred(self) -> bool:
         return self._hosts.order[0] == self._host
 
-    def insert(self, table: str, columns: Sequence[str], values: Sequence[tuple[str | int, ...]], token: str) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
         """Columnar and uncompressed; `insert_block_size` is the driver's own limit on a block."""
-        settings = self.features.insert_settings(token) | {"insert_block_size": len(values[0])}
+        values = transposed(columns, rows)
+        settings = self.features.insert_settings(token) | {"insert_block_size": len(rows)}
         if self._hosts.failures and "load_balancing" in settings:
             settings["load_balancing"] = "random"  # a shard's first replica may answer and take no insert
         with self._calling():

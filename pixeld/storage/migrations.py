@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 
+import orjson
+
 from pixeld.errors import MigrationError
 from pixeld.storage.features import Features
 from pixeld.storage.warehouse import Warehouse
@@ -92,7 +94,7 @@ async def apply(warehouse: Warehouse, migrations: Sequence[Migration] | None = N
             migration = state.migration
             for statement in migration.statements(warehouse.features):
                 await warehouse.command(statement)
-            record = (migration.number, migration.name, migration.sha256)
+            record = orjson.dumps((migration.number, migration.name, migration.sha256))
             token = f"migration-{migration}-{migration.sha256}"
             await warehouse.insert("schema_migrations", ("number", "name", "sha256"), [record], token)
             ran.append(migration)

@@ -29,7 +29,19 @@ from pixeld.storage.engines import open_warehouse
 from pixeld.storage.features import Cluster, Features
 from pixeld.storage.reports import Reports
 from pixeld.tasks import cancel
-from tests.contract.test_warehouse import BY, CLIENTS, WEEKS, ZONES, as_model, columns, model, random_events, record, store
+from tests.contract.test_warehouse import (
+    BY,
+    CLIENTS,
+    WEEKS,
+    ZONES,
+    as_model,
+    columns,
+    encoded,
+    model,
+    random_events,
+    record,
+    store,
+)
 from tests.services import clickhouse_cluster
 
 pixels = Cluster("pixels", "pixeld")
@@ -108,7 +120,7 @@ async def insert(warehouse, rows, kind=CLICK, token="the same"):
     async with asyncio.timeout(40):
         while True:
             try:
-                await warehouse.insert(kind.table, columns(kind), rows, token)
+                await warehouse.insert(kind.table, columns(kind), encoded(rows), token)
                 return attempt
             except WarehouseAway:
                 attempt += 1
@@ -257,7 +269,7 @@ async def test_with_a_whole_shard_down_a_batch_waits_and_is_then_stored_once(clu
     warehouse, rows = connect(), batch(client, "a")
     for _ in range(3):  # the other shard takes its part each time
         with pytest.raises(WarehouseAway):
-            await warehouse.insert("clicks", columns(CLICK), rows, "t")
+            await warehouse.insert("clicks", columns(CLICK), encoded(rows), "t")
     for node in cluster.nodes[2:]:
         node.start()
     await insert(warehouse, rows)
@@ -278,7 +290,7 @@ async def test_a_server_without_zookeeper_answers_and_is_left_alone(cluster, con
     try:
         warehouse = connect(shards[0])
         with pytest.raises(WarehouseAway):
-            await warehouse.insert("clicks", columns(CLICK), batch(client, "a"), "t")
+            await warehouse.insert("clicks", columns(CLICK), encoded(batch(client, "a")), "t")
         assert await insert(warehouse, batch(client, "a")) < 40  # others choose its shard's replica at random
     finally:
         for n, (config, text) in zip(shards, whole.items(), strict=True):

@@ -13,7 +13,7 @@ from pixeld.storage import chdb
 from pixeld.storage.engines import open_warehouse
 from tests.faults.system import ROOT, Disk, can_mount
 
-ROWS = [(n,) for n in range(100)]
+ROWS = [b"[%d]" % n for n in range(100)]
 
 
 def test_an_insert_into_a_full_disk_fails_and_its_repeat_succeeds(tmp_path):

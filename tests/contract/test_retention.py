@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pixeld import privacy
@@ -42,7 +43,7 @@ async def test_what_is_older_is_gone_after_a_merge(tmp_path, kind, days):
         now_ms = int(time.time() * 1000)  # the engine's own clock decides
         for age in (days - 1, days + 1):
             values = [0 if column in ("visitor", "clicked_at", "amount_minor") else "x" for column in kind.columns[1:]]
-            row = (now_ms - age * DAY_MS, *values, f"event-{age}")
+            row = orjson.dumps((now_ms - age * DAY_MS, *values, f"event-{age}"))
             await warehouse.insert(kind.table, (*kind.columns, "event_id"), [row], f"token-{age}")
         await warehouse.command(f"OPTIMIZE TABLE {kind.table} FINAL")
         rows = await warehouse.query(f"SELECT event_id FROM {kind.table}", {})

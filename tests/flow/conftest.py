@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import orjson
 import pytest
 
 from pixeld.domain.events import ORDER
@@ -82,6 +83,7 @@ class MemoryWarehouse:
         fault = self.faults.pop(0) if self.faults else None
         if fault == "before":
             raise WarehouseAway("refused for the test")
+        rows = [orjson.loads(row) for row in rows]
         if any(row[columns.index("order_id")] in self.poison for row in rows):
             raise WarehouseRefused("a row can't be parsed")
         if token not in self.tokens:

@@ -120,10 +120,10 @@ async def test_an_insert_that_broke_is_repeated_and_its_rows_are_there(tmp_path)
         through = server.url().replace(f":{server.port}/", f":{net.port}/")
         warehouse = open_warehouse(through, tmp_path)
         await warehouse.command("CREATE TABLE rows (number UInt32, s1 String) ENGINE = MergeTree ORDER BY number")
-        rows, struck = [(n, "x" * 100) for n in range(2000)], 0
+        rows, struck = [(n, b"x" * 100) for n in range(2000)], 0
         for number, what in enumerate(ONCE):
             for skip in range(5):  # a ping, the query, the rows in several reads, their end
-                token, again = f"{number}-{skip}", [(n, f"{number}-{skip} {text}") for n, text in rows]
+                token, again = f"{number}-{skip}", [b'[%d,"%d-%d %b"]' % (n, number, skip, text) for n, text in rows]
                 net.arm(what, skip=skip)
                 failures = 0
                 async with asyncio.timeout(20):
