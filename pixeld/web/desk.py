@@ -19,6 +19,7 @@ from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
 from pixeld.web.rate import Limiter
 
+_new = tuple.__new__  # for a named tuple: half as long as by its own name
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
 
@@ -78,8 +79,9 @@ class Desk:
 
         `forwarded` is its `X-Forwarded-For`, which nobody looks at unless `peer` is trusted.
         """
-        address, country = self.origin.of(peer, forwarded, said.country)
-        answer = self.tracker.answer(Facts(method, target, cookie, said.browser, address, country, self.clock()))
+        browser, told = said
+        address, country = self.origin.of(peer, forwarded, told) if peer.trusted else (peer.address, peer.country)
+        answer = self.tracker.answer(_new(Facts, (method, target, cookie, browser, address, country, self.clock())))
         if self.limiter is not None and answer.line is not None and answer.counted[0] in _LIMITED:
             # A trusted proxy that names nobody is no visitor: one bucket for all behind it would drop nearly everything.
             named = not peer.trusted or address != peer.address

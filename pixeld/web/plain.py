@@ -34,7 +34,10 @@ class PlainRequestHandler(HotRequestHandler):
         """Answer a read that is one whole, plain request; False, and nothing done, for any other, and when that raised."""
         if self.transport is None or self.writing_paused or self.reading_held or len(self.waiting) >= MAX_WAITING:
             return False
-        peer = self.peer or self.met()
+        peer = self.peer
+        if peer is None:
+            peer = self.met()
+            self.guard.arrived()
         request = self.recognise(data, peer.trusted)
         if request is None:
             return False
@@ -43,7 +46,6 @@ class PlainRequestHandler(HotRequestHandler):
             self.desk.take(case, "GET", *request, peer)
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
             return self.failed(error)
-        self.guard.arrived()
         self.waiting.append(case)
         if case.reply is not None:
             self.release()
