@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -196,9 +196,9 @@ class RedisQueue:
         return Backlog(chunks, dead, events, oldest_ms)
 
 
-async def others(redis: RedisClient, me: str) -> Backlog:
-    """What the queues of all other nodes hold together: those of nodes that are gone, and of living ones."""
-    names = [node for node in await nodes(redis) if node != me]
+async def others(redis: RedisClient, own: Collection[str]) -> Backlog:
+    """What the queues of all nodes but our own hold together: those of nodes that are gone, and of living ones."""
+    names = [node for node in await nodes(redis) if node not in own]
     with failures("reading the length of other queues"):
         async with redis.pipeline(transaction=False) as pipe:
             for node in names:
