@@ -31,8 +31,8 @@ class Node(Protocol):
     def queue(self) -> RedisQueue:
         """Where it ships to."""
 
-    async def look(self) -> Look:
-        """How it is now, within LOOK_S."""
+    async def look(self) -> Look | None:
+        """How it is now, within LOOK_S; None when that has never been known."""
 
     async def shipped(self) -> None:
         """Return when everything that it has answered so far is in Redis."""
@@ -72,7 +72,7 @@ class ServerOperations:
         found = {"server": Health(not self.stopping, {"pid": os.getpid(), "stopping": self.stopping})}
         looking = asyncio.gather(*(node.look() for node in self._nodes))
         found["redis"], looks = await asyncio.gather(self._fitness(), looking)
-        self.seen = seen = together(looks)
+        self.seen = seen = together([look for look in looks if look is not None])
         if workers := {node.name: state for node in self._nodes if (state := node.state()) is not None}:
             found["workers"] = Health(all(state["ok"] for state in workers.values()), workers)
         snapshot = self._registry.snapshot

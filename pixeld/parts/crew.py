@@ -39,16 +39,6 @@ _WELL_S = 30.0  # who answered for so long has not failed at starting
 _STOP_SHARE = 0.8  # of shutdown_s: a worker that takes longer to stop is killed, so that what it shipped is still flushed
 # A worker imports what this process would: its modules are looked for in the same places, and not in the current folder first.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from pixeld.parts.worker import main; main(sys.argv[1])"
-# No worker has been seen well yet.
-_UNSEEN = Look(
-    dict.fromkeys(
-        ("oldest_unflushed_seconds", "waiting_events", "queue_chunks", "spill_bytes", "dead_letters", "buffer_bytes"), 0
-    ),
-    True,
-    False,
-    False,
-    0,
-)
 
 
 class Worker:
@@ -66,7 +56,7 @@ class Worker:
         self._flusher: Flusher | None = None
         self._well = asyncio.Event()  # set while it answers the public
         self._started: asyncio.Future[None] | None = None
-        self._last = _UNSEEN
+        self._last: Look | None = None
         self._problem: str | None = "it is starting"
         self._flushed_before = 0
 
@@ -96,7 +86,8 @@ class Worker:
         self._well.clear()
         code = await asyncio.to_thread(self._process.wait)
         self._crew.metrics.settle(self.name)
-        self._last = self._last._replace(connections=0, refusing=False)  # what waits in its queue and spill still waits
+        if self._last is not None:  # what waits in its queue and its spill still waits
+            self._last = self._last._replace(connections=0, refusing=False)
         return code
 
     async def keep(self) -> None:
@@ -131,8 +122,8 @@ class Worker:
         if code := await gone:
             log.warning("a worker did not stop in order", extra={"worker": self._number, "exit_code": code})
 
-    async def look(self) -> Look:
-        """How it is now; as last seen when it doesn't say so within a second."""
+    async def look(self) -> Look | None:
+        """How it is now; as last seen, if ever, when it doesn't say so within a second."""
         if self._channel is None or not self._well.is_set() or self._channel.unanswered >= _OWED:
             return self._last
         flusher = self._flusher
@@ -210,7 +201,7 @@ class Worker:
             return
         elif what == "ready":
             self._queue = crew.links.queue(given["node"])
-            self._flusher = crew.flushers.run(given["node"], lambda: not self._last.empty)
+            self._flusher = crew.flushers.run(given["node"], lambda: self._last is not None and not self._last.empty)
             self._flushed_before = self._flusher.events
             started.set_result(None)
         else:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pixeld import app
+from pixeld.errors import SettingsError
+from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from tests.certificates import certificate
 from tests.flow.test_kill import CONNECTIONS, Ledger, balance
@@ -175,7 +178,7 @@ async def _another(server, pid):
 
 
 async def test_a_worker_that_does_not_answer_makes_the_server_unready_and_is_named(tmp_path):
-    async with pixeld(tmp_path / "data", workers=2, shutdown_s=5) as server:
+    async with pixeld(tmp_path / "data", workers=2, shutdown_s=3) as server:
         await server.ready()
         _, hangs = await workers(server)
         os.kill(hangs, signal.SIGSTOP)
@@ -218,21 +221,20 @@ async def test_tls(tmp_path):
         await writer.wait_closed()
 
 
-@pytest.mark.parametrize(
-    ("command", "settings", "said"),
-    [
-        pytest.param("serve", {"port": "taken"}, "cannot listen on", id="a port that another server shares among its own"),
-        pytest.param("serve", {"tls_cert": "/dev/null", "tls_key": "/dev/null"}, "cannot be used", id="what a worker finds"),
-        pytest.param("demo", {}, "the demo is one process", id="the demo with workers"),
-    ],
-)
-async def test_what_cannot_be_is_told_in_a_sentence(tmp_path, command, settings, said):
+async def test_what_cannot_be_is_told_in_a_sentence(tmp_path):
     async with pixeld(tmp_path / "data", workers=1) as first:
-        given = {"PIXELD_DATA_DIR": str(tmp_path / "other")}
-        given |= {f"PIXELD_{name.upper()}": value.replace("taken", str(first.address[1])) for name, value in settings.items()}
-        line = [sys.executable, "-m", "pixeld", command, "--json"]
-        done = await asyncio.to_thread(
-            subprocess.run, line, env=first.env | given, capture_output=True, text=True, timeout=30
-        )
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert said in json.loads(done.stderr.splitlines()[-1])["detail"]
+        for name, settings, said in (
+            ("a port that another server shares among its own", {"PIXELD_PORT": str(first.address[1])}, "cannot listen on"),
+            ("what a worker finds", {"PIXELD_TLS_CERT": "/dev/null", "PIXELD_TLS_KEY": "/dev/null"}, "cannot be used"),
+        ):
+            env = first.env | {"PIXELD_DATA_DIR": str(tmp_path / "other"), "PIXELD_REDIS_URL": "redis://127.0.0.1:1"} | settings
+            line = [sys.executable, "-m", "pixeld", "serve", "--json"]
+            done = await asyncio.to_thread(subprocess.run, line, env=env, capture_output=True, text=True, timeout=30)
+            assert done.returncode == 2 and "Traceback" not in done.stderr, name
+            assert said in json.loads(done.stderr.splitlines()[-1])["detail"], name
+
+
+async def test_the_demo_is_one_process(tmp_path):
+    with pytest.raises(SettingsError, match="demo"):
+        async with app.running(Settings(data_dir=tmp_path, workers=1), with_demo=True):
+            pass
