@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench import peers
+from bench import peers, workers
 
-_COMMANDS = {"peers": peers}
+_COMMANDS = {"peers": peers, "workers": workers}
 
 
 def main() -> None:
