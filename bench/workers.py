@@ -127,8 +127,8 @@ def _table(rounds: dict[str, list[Round]]) -> str:
 def _method(options: argparse.Namespace) -> str:
     return (
         f"{machine.described()}; order pixel with a valid cookie, {options.connections} connections for each process that "
-        f"answers, {options.rounds} interleaved rounds of {options.seconds} s, medians (min–max). The one process, or the first "
-        "worker, has a core to itself; the second worker shares the other core with wrk, Valkey and the process that flushes, "
+        f"answers, {options.rounds} interleaved rounds of {options.seconds} s, medians (min–max). The one process, or the "
+        "first worker, has a core to itself; the second shares the other core with wrk, Valkey and the process that flushes, "
         "as that one does with one worker: so requests a second compare TLS with none, and say nothing of what a machine "
         "with more cores would give. Events are flushed within the round that made them; one process flushes on the core on "
         "which it answers. Connections are kept open, so that TLS costs the records and not the handshakes. "

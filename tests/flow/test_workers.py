@@ -177,7 +177,7 @@ async def _another(server, pid):
     return pid not in await workers(server) and b"pixeld_workers 2.0" in await server.metrics()
 
 
-async def test_a_worker_that_does_not_answer_makes_the_server_unready_and_is_named(tmp_path):
+async def test_a_worker_that_does_not_answer_or_cannot_start_makes_the_server_unready_and_is_named(tmp_path):
     async with pixeld(tmp_path / "data", workers=2, shutdown_s=3) as server:
         await server.ready()
         _, hangs = await workers(server)
@@ -187,9 +187,25 @@ async def test_a_worker_that_does_not_answer_makes_the_server_unready_and_is_nam
         assert health["workers"]["worker 1"] == {"ok": False, "pid": hangs, "reason": "it has not answered within 1 s"}
         os.kill(hangs, signal.SIGCONT)
         await server.ready()
+
+        name = tmp_path / "data" / "workers" / "1" / "node"
+        kept = name.read_text()
+        name.write_text("no name")
+        os.kill(hangs, signal.SIGKILL)
+        await until(lambda: _said(server, "does not hold a node's name"))
+        assert (await server.browser().get("/t/shop/c/blog"))[1]["x-pixeld"] == "ok"  # the other one's
+        name.write_text(kept)
+        await server.ready()
+
+        _, hangs = await workers(server)
         os.kill(hangs, signal.SIGSTOP)
-        assert await server.stop() == 0  # and one that never does is killed
+        assert await server.stop() == 0  # one that doesn't stop either is killed
         assert not runs(hangs)
+
+
+async def _said(server, words):
+    status, health = await server.api("GET", "/readyz")
+    return status == 503 and words in health["workers"]["worker 1"].get("reason", "")
 
 
 async def test_what_waits_on_the_disk_of_a_worker_is_flushed_from_there_with_fewer_workers_or_none_too(tmp_path):
