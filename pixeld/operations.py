@@ -109,7 +109,7 @@ class ServerOperations:
                 await asyncio.gather(*parts)
                 await self._warehouse.settled()
         except TimeoutError:
-            why = self._problem() or "there is more than can be flushed, or a ClickHouse replica lags behind"
+            why = self._problem() or self._unwell() or "there is more than can be flushed, or a ClickHouse replica lags behind"
             raise Unavailable(
                 f"not everything was flushed within {_FLUSH_S:.0f} s ({why}); it will be, and nothing is lost"
             ) from None
@@ -124,6 +124,11 @@ class ServerOperations:
 
     def _flushed(self) -> int:
         return sum(flusher.events for flusher in self._flushers.values())
+
+    def _unwell(self) -> str | None:
+        """Which worker is not well, and why."""
+        states = {node.name: state for node in self._nodes if (state := node.state()) is not None}
+        return next((f"{name}: {state['reason']}" for name, state in states.items() if not state["ok"]), None)
 
     def _problem(self) -> str | None:
         """Why flushing stands still, of whichever queue."""

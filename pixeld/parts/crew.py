@@ -170,8 +170,9 @@ class Worker:
 
     @property
     def queue(self) -> RedisQueue:
-        """The queue that it ships to; known once it has started."""
-        assert self._queue is not None
+        """The queue that it ships to. Unavailable before it has started for the first time."""
+        if self._queue is None:
+            raise Unavailable(f"{self.name} is starting")
         return self._queue
 
     @property
