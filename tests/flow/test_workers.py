@@ -8,7 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -209,14 +209,14 @@ async def _said(server, words):
 
 
 async def test_what_waits_on_the_disk_of_a_worker_is_flushed_from_there_with_fewer_workers_or_none_too(tmp_path):
-    redis = EmbeddedRedis(tmp_path / "redis")
-    await redis.start()
-
     async def order(server, *numbers):
         for n in numbers:
             assert (await server.browser().get(f"/t/shop/o.gif?order={n}&amount=1"))[1]["x-pixeld"] == "ok"
 
-    async with pixeld(tmp_path / "data", redis_url=redis.url, workers=2) as server:
+    redis = EmbeddedRedis(tmp_path / "redis")
+    await redis.start()
+    async with AsyncExitStack() as stack, pixeld(tmp_path / "data", redis_url=redis.url, workers=2) as server:
+        stack.push_async_callback(redis.stop)
         await redis.stop()
         await order(server, *range(20))
         await redis.start()
@@ -233,7 +233,6 @@ async def test_what_waits_on_the_disk_of_a_worker_is_flushed_from_there_with_few
         await server.start()
         await stored_once(server, [str(n) for n in range(50)])
         assert (await server.api("GET", "/readyz"))[1]["spill"]["empty"]
-    await redis.stop()
 
 
 async def _flushed(server):
