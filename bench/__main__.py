@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
-from bench import peers, workers
+from bench import connections, growth, latency, load, peers, regression, soak, workers
 
-_COMMANDS = {"peers": peers, "workers": workers}
+_COMMANDS = {
+    "peers": peers,
+    "growth": growth,
+    "latency": latency,
+    "load": load,
+    "connections": connections,
+    "soak": soak,
+    "regression": regression,
+    "workers": workers,
+}
 
 
 def main() -> None:
@@ -19,6 +30,7 @@ def main() -> None:
         command.add_argument("--save", action="store_true", help="keep the result in bench/results/")
         command.set_defaults(run=module.run)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that the servers end, too
     options.run(options)
 
 

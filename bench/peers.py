@@ -1,118 +1,109 @@
-"""The order pixel's whole durable job beside other servers, in one run.
+"""The whole durable job beside other servers, in one run.
 
-Each server has one core to itself in turn; wrk and Valkey have the other. Rounds are interleaved, figures are medians
-over rounds, and what counts is the ratio. pixeld runs as `pixeld serve` does: token verified, event fsynced before
-its answer, flushing on. CPU is what the server's processes used, all threads, user and system.
+Each server has one core to itself in turn; wrk and Redis have the other. All get the same request, rounds are
+interleaved, figures are medians over rounds, and what counts is the ratio. pixeld runs as `pixeld serve` does: token
+verified, event fsynced before its answer, flushing on. CPU is what the server's processes used, all threads, user and
+system.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
-from bench import machine, pixeld, results, wrk
+from bench import machine, peers_page, pixeld, results, rounds, servers, subjects
+from bench.rounds import Round
+from bench.subjects import Subject
 
-HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Round:
-    """One load on one server: requests a second, CPU µs a request, latencies in ms as wrk saw them (closed loop)."""
-
-    rate: float
-    cpu_us: float
-    p50_ms: float
-    p99_ms: float
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A server under load: its processes, and what is asked of it."""
-
-    name: str
-    pids: tuple[int, ...]
-    url: str
-    path: str
-    cookie: str
+README_CONNECTIONS = 256
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     parser.add_argument("--rounds", type=int, default=5, choices=range(1, 51), metavar="1…50")
-    parser.add_argument("--seconds", type=int, default=5, choices=range(1, 61), metavar="1…60")
-    parser.add_argument("--connections", type=int, default=256)
+    parser.add_argument("--seconds", type=int, default=3, choices=range(1, 61), metavar="1…60", help="of each round")
+    parser.add_argument("--connections", type=int, nargs="+", default=[64, 256, 1024], metavar="N", help="64 256 1024")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="servers whose name has one of these words")
+    parser.add_argument("--again", action="store_true", help="measure nothing; write the page anew from the saved figures")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print, save."""
+    if options.again:
+        saved = results.read_rows("peers")
+        if not saved:
+            sys.exit("there are no saved figures to write the page from; measure with --save first")
+        run_of, measured = saved[0], [Round(**row) for row in saved[1:]]
+    else:
+        measured, missing = _measure(options)
+        run_of = {
+            "machine": f"{machine.described()}, {_versions()}",
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "missing": missing,
+        }
+        if options.save:
+            results.save_rows("peers", [run_of, *(vars(each) for each in measured)])
+    page = peers_page.page(run_of, measured)
+    print(page)
+    if options.save or options.again:
+        results.save("peers", "pixeld beside other servers", page)
+        results.put_in_readme("bench", peers_page.short(run_of, measured, README_CONNECTIONS))
+
+
+def _versions() -> str:
+    """Of what pixeld is measured beside and with, as far as it is there."""
+    found = []
+    for program in ("nginx", "wrk"):
+        if shutil.which(program):
+            said = subprocess.run(
+                [program, "-v"], capture_output=True, text=True, check=False
+            )  # wrk says it with an exit code 1
+            number = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
+            found.append(f"{program} {number[0] if number else ''}")
+    return ", ".join([*found, *(f"{name} {version(name)}" for name in ("fastapi", "uvicorn") if find_spec(name))])
+
+
+def _measure(options: argparse.Namespace) -> tuple[list[Round], list[str]]:
     core, other = machine.cores()
+    done = []
+    with tempfile.TemporaryDirectory() as directory, _started(Path(directory), core, other, options.only) as (found, missing):
+        for subject in found:
+            rounds.measure(subject, other, 0, options.connections[0], 1)  # warms up and doesn't count
+        for number in range(1, options.rounds + 1):
+            for connections in options.connections:
+                for subject in found:
+                    done.append(rounds.measure(subject, other, number, connections, options.seconds))
+                    print(f"{number}: {connections:5} {subject.name:33} {done[-1]}", file=sys.stderr)
+    return done, missing
+
+
+@contextmanager
+def _started(directory: Path, core: int, other: int, only: list[str] | None) -> Iterator[tuple[list[Subject], list[str]]]:
+    """What this machine can measure, all running and idle; and what it lacks."""
+
+    def wanted(name: str) -> bool:
+        return not only or any(word in name for word in only)
+
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        subjects = [stack.enter_context(_empty(core)), stack.enter_context(_order(directory, core, other))]
-        rounds: dict[str, list[Round]] = {subject.name: [] for subject in subjects}
-        for number in range(options.rounds + 1):  # the first warms up and doesn't count
-            for subject in subjects:
-                measured = _load(subject, other, options.connections, options.seconds if number else 2)
-                figures = f"{measured.rate:,.0f}/s, {measured.cpu_us:.1f} µs"
-                print(f"round {number or 'warm-up'}: {subject.name}: {figures}", file=sys.stderr)
-                if number:
-                    rounds[subject.name].append(measured)
-    body = f"{_table(rounds)}\n\n{_method(options)}"
-    print(body)
-    if options.save:
-        results.save("peers", "pixeld beside other servers", body)
-        results.put_in_readme("bench", body)
-
-
-@contextmanager
-def _empty(core: int) -> Iterator[Subject]:
-    with machine.process(core, sys.executable, str(HERE / "empty_aiohttp.py")) as (server, line):
-        name = "empty aiohttp handler, nothing stored"
-        yield Subject(name, (server.pid,), f"http://127.0.0.1:{int(line)}", "/o.gif?order=B-", "pxref=x")
-
-
-@contextmanager
-def _order(directory: Path, core: int, redis_core: int) -> Iterator[Subject]:
-    with pixeld.running(directory, core, redis_core) as server:
-        path = f"/t/{pixeld.CLIENT}/o.gif?amount=24.90&currency=EUR&order=B-"
-        name = "pixeld order pixel: verified, fsynced, then answered"
-        yield Subject(name, server.pids, server.public_url, path, server.cookie)
-
-
-def _load(subject: Subject, core: int, connections: int, seconds: int) -> Round:
-    before = machine.cpu_s(subject.pids)
-    said = wrk.run(core, subject.url, subject.path, subject.cookie, connections=connections, seconds=seconds)
-    if said.errors:
-        sys.exit(f"{subject.name}: {said.errors} of {said.requests} requests failed; this is no measurement")
-    cpu_us = (machine.cpu_s(subject.pids) - before) / said.requests * 1e6
-    return Round(said.requests / said.seconds, cpu_us, said.p50_ms, said.p99_ms)
-
-
-def _table(rounds: dict[str, list[Round]]) -> str:
-    rows = []
-    for name, measured in rounds.items():
-        rates = [r.rate for r in measured]
-        middles = [statistics.median(getattr(r, field) for r in measured) for field in ("cpu_us", "p50_ms", "p99_ms")]
-        spread = f"{statistics.median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})"
-        rows.append([name, spread, *(f"{middle:.1f}" for middle in middles)])
-    ratios = [b.rate / a.rate for a, b in zip(*rounds.values(), strict=True)]
-    cpu = [a.cpu_us / b.cpu_us for a, b in zip(*rounds.values(), strict=True)]
-    return (
-        results.table(["server", "requests/s (min–max)", "CPU µs a request", "p50 ms", "p99 ms"], rows)
-        + f"\n\nRatio, round by round: **{statistics.median(ratios):.2f}×** the empty handler's requests a second "
-        f"({min(ratios):.2f}–{max(ratios):.2f}), {statistics.median(cpu):.2f}× as many requests for the same CPU."
-    )
-
-
-def _method(options: argparse.Namespace) -> str:
-    return (
-        f"{machine.described()}; {options.connections} connections, {options.rounds} rounds of "
-        f"{options.seconds} s, server on one core, wrk and Valkey on the other. Latencies are a closed loop's at full load: "
-        "they say how long the queue was, not how long a visitor waits. Again: `make bench`."
-    )
+        server = stack.enter_context(pixeld.running(directory / "pixeld", core, other))
+        found, missing = [role for role in subjects.roles(server) if wanted(role.name)], []
+        for number, peer in enumerate(servers.PEERS):
+            if not wanted(peer.name):
+                continue
+            if lack := peer.lacking():
+                missing.append(f"{peer.name}: {lack}")
+                continue
+            place = servers.Place(directory / f"peer{number}", core, other, server.cookie)
+            place.directory.mkdir()
+            found.append(stack.enter_context(peer.start(peer.name, place)))
+        yield found, missing

@@ -1,4 +1,4 @@
-"""Closed-loop load by wrk, which sends a saved browser request as fast as replies come."""
+"""Closed-loop load by wrk, which sends saved browser requests as fast as replies come."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCRIPT = Path(__file__).parent / "request.lua"
+from bench import browsers
+
+_SCRIPT = Path(__file__).parent / "requests.lua"
+_REPLY_S = 30  # a reply that takes longer is an error; at 10,000 connections the queue alone is a second
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,29 @@ class Load:
 
 def run(core: int, url: str, path: str, cookie: str, *, connections: int, seconds: int) -> Load:
     """Ask for `path`, to which a number is added, so that no two requests are the same. Exits where wrk is missing."""
+    request = browsers.request(url, f"{path}{{n}}", browsers.CHROME, cookie)
+    return play(core, url, [request], connections=connections, seconds=seconds)
+
+
+def play(core: int, url: str, requests: Iterable[bytes], *, connections: int, seconds: int, limit: int = 0) -> Load:
+    """Send complete requests in turn for `seconds`, or until `limit` are sent; `{n}` in each becomes a number of its own.
+
+    Statuses from 400, broken connections and replies that never come count as errors. A `limit` is some thousands at least:
+    before wrk has begun to wait it can't be woken. Exits where wrk is missing.
+    """
     if shutil.which("wrk") is None:
         sys.exit("wrk makes the load and is not installed; on Debian and Ubuntu: apt-get install wrk")
-    done = subprocess.run(
-        ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), url],
-        env={**os.environ, "BENCH_COOKIE": cookie, "BENCH_PATH": f"{path}{secrets.token_hex(4)}-"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=seconds + 30,
-    )
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"\0".join(requests))
+        file.flush()
+        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{_REPLY_S}s", "-s", str(_SCRIPT)]
+        told = {"BENCH_REQUESTS": file.name, "BENCH_UNIQUE": f"{secrets.token_hex(4)}-", "BENCH_LIMIT": str(limit)}
+        done = subprocess.run(
+            ["taskset", "-c", str(core), "wrk", *options, url],
+            env={**os.environ, **told},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=seconds + _REPLY_S,
+        )
     return Load(**json.loads(done.stdout.strip().splitlines()[-1]))

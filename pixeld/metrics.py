@@ -39,7 +39,7 @@ COUNTERS = {
     "pixeld_refused_connections_total": "Connections closed at once, because max_connections were open.",
     "pixeld_slow_requests_total": "Connections closed because a request took longer than request_s to arrive.",
     "pixeld_worker_restarts_total": "Processes that answer which had ended by themselves and were started again.",
-    "pixeld_answer_errors_total": "Requests whose answer raised; the ordinary handler replied instead.",
+    "pixeld_answer_errors_total": "Attempts to answer that raised; the request was tried again the ordinary way.",
 }
 _ANSWERED = "pixeld_answers_total"
 
@@ -54,16 +54,12 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.answers: Counter[tuple[str, str]] = Counter()
+        self.answers: Counter[tuple[str, str]] = Counter()  #: by kind of event, and its quality or why it is not stored
         self.counts: Counter[str] = Counter()
         self._gauges: dict[str, Callable[[], float]] = {}
         self._reports: dict[str, Report] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
-
-    def answered(self, kind: str, outcome: str) -> None:
-        """One answer: `kind` of event, and its quality or the reason for which it is not stored."""
-        self.answers[kind, outcome] += 1
 
     def add(self, name: str, n: int = 1) -> None:
         """Count `n` under a name of COUNTERS. KeyError for another, so that no figure goes missing by a typing error."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from iso4217 import Currency
 
 # Codes without a minor unit (gold, the testing code XTS, …) have no exponent and cannot be an order's currency.
 EXPONENTS: dict[str, int] = {c.code: c.exponent for c in Currency if c.exponent is not None}
 
-_AMOUNT = re.compile(r"(\d{1,12})(?:\.(\d{1,4}))?", re.ASCII)
+MAX_DIGITS = 12  #: before the point
+_POWERS = (1, 10, 100, 1000, 10_000)  # ISO 4217's exponents are 0 to 4
 
 
 def to_minor(text: str, currency: str) -> int:
@@ -18,13 +17,14 @@ def to_minor(text: str, currency: str) -> int:
     Raises ValueError for everything else: commas, signs, exponents, symbols, spaces, too many decimals, unknown currency.
     """
     exponent = EXPONENTS.get(currency)
-    match = _AMOUNT.fullmatch(text)
-    if exponent is None or match is None:
+    whole, point, decimals = text.partition(".")
+    digits = whole + decimals
+    # A third of the time that a regular expression takes; isdigit alone would let other scripts' digits through.
+    if not (digits.isdigit() and digits.isascii() and 1 <= len(whole) <= MAX_DIGITS) or (point and not decimals):
         raise ValueError("not an amount")
-    whole, decimals = match[1], match[2] or ""
-    if len(decimals) > exponent:
-        raise ValueError("more decimals than the currency has")
-    return int(whole + decimals.ljust(exponent, "0"))
+    if exponent is None or len(decimals) > exponent:
+        raise ValueError("unknown currency, or more decimals than it has")
+    return int(digits) * _POWERS[exponent - len(decimals)]
 
 
 def to_text(minor: int, currency: str) -> str:

@@ -20,7 +20,7 @@ def read(header: str, name: str) -> list[str]:
     """
     if name not in header:
         return []
-    for pair in header.split(";"):
+    for pair in header.split(";") if ";" in header else (header,):
         key, _, value = pair.partition("=")
         if key.strip(" \t") == name:
             value = value.strip(" \t")

@@ -11,32 +11,33 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pixeld.domain import events, landing, money, referral
-from pixeld.domain.attribution import attribute, candidates
-from pixeld.domain.events import CLICK, IMPRESSION, ORDER, SUB_IDS, TEST_ORDER, Drop, Kind, Method, Quality
+from pixeld.domain.attribution import attribute
+from pixeld.domain.events import CLICK, IMPRESSION, ORDER, SUB_IDS, TEST_ORDER, Drop, Kind, Quality
 from pixeld.domain.registry import Client, Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
-from pixeld.tracking import audience
+from pixeld.tracking.audience import Visitors
 from pixeld.tracking.facts import Facts
-from pixeld.tracking.query import form_text, split, url_text
+from pixeld.tracking.query import coded, form_text, split, url_text
 from pixeld.tracking.replies import Replies, Reply, dropped
 
 PREFIX = "/t/"
 MAX_SUB_ID, MAX_PARTNER_CLICK_ID, MAX_CREATIVE, MAX_ORDER_ID, MAX_COUPON = 500, 256, 64, 128, 64
-_PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(o\.gif))", re.ASCII)
+_TARGET = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|o\.gif)(?:\?(.*))?", re.ASCII | re.DOTALL)
 _DAY_S = 86_400
+# Plain strings: to look a member up takes 60 ns, to encode or hash one as much again.
+_HUMAN, _BOT, _PREFETCH, _HEAD, _NOT_A_MEMBER, _BAD_DEEP_LINK = map(str, Quality)
 
 
 class Answer(NamedTuple):
     """What to send, and what to store first.
 
-    `line` is the encoded event, None when nothing is to be stored. `kind` and `outcome` (a Quality or a Drop) are
-    what is counted.
+    `line` is the encoded event, None when nothing is to be stored. `counted` is what it is counted as: the kind, and a Quality
+    or a Drop.
     """
 
     reply: Reply
     line: bytes | None
-    kind: str
-    outcome: str
+    counted: tuple[str, str]
 
 
 class _Shop:
@@ -64,7 +65,7 @@ class Tracker:
         snapshot: Snapshot | None,
         keys: Keyring,
         replies: Replies,
-        visitors: audience.Visitors,
+        visitors: Visitors,
         random: Callable[[int], bytes],
         cookie_name: str = "pxref",
     ) -> None:
@@ -82,30 +83,24 @@ class Tracker:
 
     def answer(self, facts: Facts) -> Answer:
         """The answer to any request whose path begins with PREFIX."""
-        path, _, query = facts.target.partition("?")
-        match = _PATH.fullmatch(path)
+        match = _TARGET.fullmatch(facts.target)
         if match is None:
-            return Answer(self._no_path, None, "none", Drop.BAD_PATH)
-        client_id, clicked, shown, _ = match.groups()
-        kind = CLICK if clicked else IMPRESSION if shown else ORDER
-        if self._snapshot is None:
-            reply = self._no_registry if clicked else self._gif_unavailable[Drop.NOT_READY]
-            return Answer(reply, None, kind.name, Drop.NOT_READY)
-        shop = self._shops.get(client_id) or self._open(client_id)
-        if shop is None:
-            reply = self._no_client if clicked else self._gif_dropped[Drop.UNKNOWN_CLIENT]
-            return Answer(reply, None, kind.name, Drop.UNKNOWN_CLIENT)
+            return Answer(self._no_path, None, ("none", Drop.BAD_PATH))
+        client_id, clicked, shown, query = match.groups("")
+        shop = self._shops.get(client_id)
+        if shop is None and (shop := self._open(client_id)) is None:
+            return self._nobody(CLICK if clicked else IMPRESSION if shown else ORDER)
         values = split(query)
         if clicked:
             return self._click(facts, shop, clicked, values)
         if shown:
             return self._impression(facts, shop, shown, values)
-        return self._order(facts, shop, values)
+        return self._order(facts, shop, values, coded(query))
 
     def unstored(self, answer: Answer, reason: Drop) -> Answer:
         """The answer that is sent instead when the event of `answer` could not be stored."""
         reply = self._replies.not_durable(answer.reply, self._gif_unavailable[reason], self._dropped[reason])
-        return Answer(reply, None, answer.kind, reason)
+        return Answer(reply, None, (answer.counted[0], reason))
 
     def limited(self, answer: Answer) -> Answer:
         """The answer that is sent instead of a click's or an impression's from an address that has too many.
@@ -114,11 +109,18 @@ class Tracker:
         """
         reason = Drop.RATE_LIMITED
         reply = self._replies.not_durable(answer.reply, self._gif_dropped[reason], self._dropped[reason])
-        return Answer(reply, None, answer.kind, reason)
+        return Answer(reply, None, (answer.counted[0], reason))
+
+    def _nobody(self, kind: Kind) -> Answer:
+        """For a client that isn't there, or not yet."""
+        if self._snapshot is None:
+            reply = self._no_registry if kind is CLICK else self._gif_unavailable[Drop.NOT_READY]
+            return Answer(reply, None, (kind.name, Drop.NOT_READY))
+        reply = self._no_client if kind is CLICK else self._gif_dropped[Drop.UNKNOWN_CLIENT]
+        return Answer(reply, None, (kind.name, Drop.UNKNOWN_CLIENT))
 
     def _open(self, client_id: str) -> _Shop | None:
-        assert self._snapshot is not None
-        client = self._snapshot.clients.get(client_id)
+        client = self._snapshot.clients.get(client_id) if self._snapshot else None
         if client is None:
             return None
         shop = _Shop(client, self._approved.get(client_id, frozenset()), self._replies, self._cookie_name)
@@ -129,12 +131,12 @@ class Tracker:
         client = shop.client
         quality = _quality(facts, shop, partner)
         target = shop.landing
-        if "u" in values and quality is not Quality.NOT_A_MEMBER:
+        if "u" in values and quality != _NOT_A_MEMBER:
             deep_link = url_text(values["u"])
             if landing.allowed(deep_link, shop.hosts):
                 target = deep_link.encode()
-            elif quality is Quality.HUMAN or quality is Quality.BOT:
-                quality = Quality.BAD_DEEP_LINK
+            elif quality in (_HUMAN, _BOT):
+                quality = _BAD_DEEP_LINK
         if quality in _NO_REFERRAL:
             click_id = ""
             before, after = shop.redirect_bare
@@ -148,7 +150,7 @@ class Tracker:
         line = CLICK.encode(
             facts.now_ms, client.id, partner, quality, click_id, self._visitor(facts, client), *_traffic(facts, values)
         )
-        return Answer(Reply(head, b""), line, "click", quality)
+        return Answer(Reply(head, b""), line, (CLICK.name, quality))
 
     def _impression(self, facts: Facts, shop: _Shop, partner: str, values: dict[str, str]) -> Answer:
         quality = _quality(facts, shop, partner)
@@ -156,9 +158,9 @@ class Tracker:
         line = IMPRESSION.encode(
             facts.now_ms, client.id, partner, quality, self._visitor(facts, client), *_traffic(facts, values)
         )
-        return Answer(self._replies.ok, line, "impression", quality)
+        return Answer(self._replies.ok, line, (IMPRESSION.name, quality))
 
-    def _order(self, facts: Facts, shop: _Shop, values: dict[str, str]) -> Answer:
+    def _order(self, facts: Facts, shop: _Shop, values: dict[str, str], coded: bool) -> Answer:
         kind, client = ORDER, shop.client
         if facts.method == "HEAD":
             return self._refuse(kind, Drop.HEAD)
@@ -167,33 +169,38 @@ class Tracker:
             kind = TEST_ORDER
         elif test not in ("", "0"):
             return self._refuse(kind, Drop.BAD_TEST)
-        try:
-            order_id = form_text(values.get("order", ""), "strict")
-        except UnicodeDecodeError:
-            order_id = ""
+        get = values.get
+        order_id, amount, currency, click = get("order", ""), get("amount", ""), get("currency", ""), get("click", "")
+        if coded:
+            amount, currency, click = form_text(amount), form_text(currency), form_text(click)
+            try:
+                order_id = form_text(order_id, "strict")
+            except UnicodeDecodeError:
+                order_id = ""
         if not 1 <= len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
             return self._refuse(kind, Drop.BAD_ORDER)
-        currency = form_text(values.get("currency", "")).upper() or client.currency
+        currency = currency.upper() or client.currency
         if currency not in money.EXPONENTS:
             return self._refuse(kind, Drop.BAD_CURRENCY)
         try:
-            amount = money.to_minor(form_text(values.get("amount", "")), currency)
+            amount_minor = money.to_minor(amount, currency)
         except ValueError:
             return self._refuse(kind, Drop.BAD_AMOUNT)
         earned = attribute(
-            candidates(form_text(values.get("click", "")), referral.read(facts.cookie, self._cookie_name)),
+            self._keys,
+            click,
+            referral.read(facts.cookie, self._cookie_name),
             client=client.id,
             now_s=facts.now_ms // 1000,
             window_s=shop.window_s,
             approved=shop.approved,
-            keys=self._keys,
         )
-        partner, click_id, clicked_at, method = "", "", 0, Method.NONE
+        partner, click_id, clicked_at, method = "", "", 0, ""
         if earned is not None:
-            _, partner, clicked_at, click_id = earned.referral
-            method = earned.method
-        customer = values.get("customer", "")
-        agent = audience.agent(facts.user_agent)
+            (_, partner, clicked_at, click_id), method = earned
+        customer = get("customer", "")
+        browser = facts.browser
+        quality = _BOT if browser.bot else _HUMAN
         line = kind.encode(
             facts.now_ms,
             client.id,
@@ -202,48 +209,45 @@ class Tracker:
             method,
             click_id,
             clicked_at,
-            amount,
+            amount_minor,
             currency,
             _cut(values, "coupon", MAX_COUPON),
             customer if customer in ("new", "returning") else "",
-            Quality.BOT if agent.bot else Quality.HUMAN,
+            quality,
             facts.country,
-            *agent[:3],
-            audience.language(facts.accept_language),
+            *browser.audience,
         )
-        return Answer(self._replies.ok, line, kind.name, Quality.BOT if agent.bot else Quality.HUMAN)
+        return Answer(self._replies.ok, line, (kind.name, quality))
 
     def _refuse(self, kind: Kind, reason: Drop) -> Answer:
-        return Answer(self._gif_dropped[reason], None, kind.name, reason)
+        return Answer(self._gif_dropped[reason], None, (kind.name, reason))
 
     def _visitor(self, facts: Facts, client: Client) -> int:
-        return self._visitors.number(client.id, facts.address, facts.user_agent, facts.now_ms)
+        return self._visitors.number(client.id, facts.address, facts.browser.user_agent, facts.now_ms)
 
 
-_NO_REFERRAL = frozenset({Quality.NOT_A_MEMBER, Quality.HEAD, Quality.PREFETCH})
+_NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
 
 
-def _quality(facts: Facts, shop: _Shop, partner: str) -> Quality:
-    """The one precedence: membership, then how it was asked for, then who asked."""
+def _quality(facts: Facts, shop: _Shop, partner: str) -> str:
+    """A Quality, by the one precedence: membership, then how it was asked for, then who asked."""
     if partner not in shop.approved:
-        return Quality.NOT_A_MEMBER
+        return _NOT_A_MEMBER
     if facts.method == "HEAD":
-        return Quality.HEAD
-    if facts.ahead:
-        return Quality.PREFETCH
-    return Quality.BOT if audience.agent(facts.user_agent).bot else Quality.HUMAN
+        return _HEAD
+    if facts.browser.ahead:
+        return _PREFETCH
+    return _BOT if facts.browser.bot else _HUMAN
 
 
 def _traffic(facts: Facts, values: dict[str, str]) -> tuple[str, ...]:
     """The columns that clicks and impressions share, in events' order."""
-    agent = audience.agent(facts.user_agent)
     return (
         *(_cut(values, name, MAX_SUB_ID) for name in SUB_IDS),
         _cut(values, "cid", MAX_PARTNER_CLICK_ID),
         _cut(values, "cr", MAX_CREATIVE),
         facts.country,
-        *agent[:3],
-        audience.language(facts.accept_language),
+        *facts.browser.audience,
     )
 
 

@@ -66,6 +66,23 @@ def _language(accept_language: str) -> str:
     return tag if 2 <= len(tag) <= 3 and tag.isascii() and tag.isalpha() else ""
 
 
+class Browser(NamedTuple):
+    """What a request says of the browser that sent it, the same in each of its requests. `user_agent` is for Visitors alone;
+    `ahead` is whether it fetches ahead of a visit (`Sec-Purpose`, `Purpose`, `X-Moz`).
+    """
+
+    user_agent: str
+    bot: bool
+    ahead: bool
+    audience: tuple[str, str, str, str]  #: device, browser, os, language: columns of every event
+
+    @classmethod
+    def of(cls, user_agent: str, accept_language: str, *, ahead: bool) -> Browser:
+        """From the headers' values, `""` when absent."""
+        device, browser, os, bot = agent(user_agent)
+        return cls(user_agent, bot, ahead, (device, browser, os, language(accept_language)))
+
+
 class Visitors:
     """A number that tells two visitors of one client on one day apart, and nothing else.
 

@@ -17,6 +17,11 @@ def split(query: str) -> dict[str, str]:
     return found
 
 
+def coded(query: str) -> bool:
+    """Whether any text in a query may be written in another way than it reads."""
+    return "%" in query or "+" in query or not query.isascii()
+
+
 def form_text(raw: str, errors: str = "replace") -> str:
     """A value as forms write it: `+` is a space, `%XX` are UTF-8 bytes. UnicodeDecodeError with `errors="strict"` only."""
     return url_text(raw.replace("+", " ") if "+" in raw else raw, errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import NamedTuple
 
 from aiohttp import hdrs
 from multidict import MultiMapping, istr
@@ -12,6 +13,7 @@ from pixeld.domain.events import CLICK, IMPRESSION, Drop
 from pixeld.domain.ports import Intake
 from pixeld.metrics import Metrics
 from pixeld.tracking.answer import Answer, Tracker
+from pixeld.tracking.audience import Browser
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
@@ -21,27 +23,32 @@ _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
 
 
+class Said(NamedTuple):
+    """What a request's headers say, but for what is one visitor's own. `country` is what a proxy tells, whoever that is."""
+
+    browser: Browser
+    country: str
+
+
 class Case:
     """One tracking request on its way to its reply; the Waiter of its event.
 
     `reply` is None while nobody can say yet what it will be. `release` is the holder's: called once it may be sent.
     """
 
-    __slots__ = ("_answer", "_desk", "release", "reply")
+    __slots__ = ("answer", "desk", "release", "reply")
+
+    answer: Answer
 
     def __init__(self, desk: Desk, release: Callable[[], None]) -> None:
-        self._desk, self.release = desk, release
-        self._answer: Answer | None = None
+        self.desk, self.release = desk, release
         self.reply: Reply | None = None
-
-    def put_off(self, answer: Answer) -> None:
-        """Remember the answer whose event is on its way to the disk."""
-        self._answer = answer
 
     def settle(self, stored: bool) -> None:
         """See Waiter."""
-        assert self._answer is not None, "settled before it was handed in"
-        self.reply = self._desk.outcome(self._answer, stored)
+        answer = self.answer if stored else self.desk.tracker.unstored(self.answer, Drop.NOT_DURABLE)
+        self.desk.answers[answer.counted] += 1
+        self.reply = answer.reply
 
 
 class Desk:
@@ -51,7 +58,7 @@ class Desk:
     every address may send as much as it likes.
     """
 
-    __slots__ = ("_date_line", "_date_s", "clock", "intake", "limiter", "metrics", "origin", "tracker")
+    __slots__ = ("_date_line", "_date_s", "answers", "clock", "intake", "limiter", "metrics", "origin", "tracker")
 
     def __init__(
         self,
@@ -63,52 +70,47 @@ class Desk:
         limiter: Limiter | None = None,
     ) -> None:
         self.tracker, self.intake, self.metrics, self.clock, self.origin = tracker, intake, metrics, clock, origin
-        self.limiter = limiter
+        self.limiter, self.answers = limiter, metrics.answers
         self._date_s, self._date_line = -1, b""
 
-    def take(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
-        """Answer a request; `case.reply` is there at once, or as soon as its event is stored or can't be."""
-        address, country = self.origin.of(peer, headers)
-        get = headers.get
-        answer = self.tracker.answer(
-            Facts(
-                method,
-                target,
-                get(hdrs.COOKIE, ""),
-                get(hdrs.USER_AGENT, ""),
-                get(hdrs.ACCEPT_LANGUAGE, ""),
-                _ahead(headers),
-                address,
-                country,
-                self.clock(),
-            )
-        )
-        if self.limiter is not None and answer.line is not None and answer.kind in _LIMITED:
+    def take(self, case: Case, method: str, target: str, cookie: str, forwarded: str, said: Said, peer: Peer) -> None:
+        """Answer a request; `case.reply` is there at once, or as soon as its event is stored or can't be.
+
+        `forwarded` is its `X-Forwarded-For`, which nobody looks at unless `peer` is trusted.
+        """
+        address, country = self.origin.of(peer, forwarded, said.country)
+        answer = self.tracker.answer(Facts(method, target, cookie, said.browser, address, country, self.clock()))
+        if self.limiter is not None and answer.line is not None and answer.counted[0] in _LIMITED:
             # A trusted proxy that names nobody is no visitor: one bucket for all behind it would drop nearly everything.
             named = not peer.trusted or address != peer.address
             if named and not self.limiter.allows(address):
                 answer = self.tracker.limited(answer)
         if answer.line is not None:
-            case.put_off(answer)
+            case.answer = answer
             if self.intake.append(answer.line, case):
                 return
             answer = self.tracker.unstored(answer, Drop.BUFFER_FULL)
-        case.reply = self._count(answer)
+        self.answers[answer.counted] += 1
+        case.reply = answer.reply
 
-    def outcome(self, answer: Answer, stored: bool) -> Reply:
-        """What to send for an answer whose event has been stored, or could not be."""
-        return self._count(answer if stored else self.tracker.unstored(answer, Drop.NOT_DURABLE))
+    def take_parsed(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
+        """The same for a request whose headers have been parsed."""
+        forwarded = self.origin.forwarded(headers) if peer.trusted else ""
+        self.take(case, method, target, headers.get(hdrs.COOKIE, ""), forwarded, said(headers, self.origin), peer)
 
     def date_line(self) -> bytes:
-        """`Date: …` with its line break (RFC 9110 §5.6.7), made once a second."""
+        """`Date: …` (RFC 9110 §5.6.7) and the empty line behind it, made once a second."""
         now_s = self.clock() // 1000
         if now_s != self._date_s:
-            self._date_s, self._date_line = now_s, f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+            self._date_s, self._date_line = now_s, f"Date: {formatdate(now_s, usegmt=True)}\r\n\r\n".encode()
         return self._date_line
 
-    def _count(self, answer: Answer) -> Reply:
-        self.metrics.answered(answer.kind, answer.outcome)
-        return answer.reply
+
+def said(headers: MultiMapping[str], origin: Origin) -> Said:
+    """Read what headers say that doesn't differ from visitor to visitor."""
+    get = headers.get
+    browser = Browser.of(get(hdrs.USER_AGENT, ""), get(hdrs.ACCEPT_LANGUAGE, ""), ahead=_ahead(headers))
+    return Said(browser, origin.told(headers))
 
 
 def _ahead(headers: MultiMapping[str]) -> bool:

@@ -132,6 +132,10 @@ class GuardedParser:
             self._begin()
         return self._inside
 
+    def arrived(self) -> None:
+        """The first request is there, though it came past this parser."""
+        self._since = None
+
     def leave(self) -> None:
         """The connection is gone."""
         if self._timer is not None:

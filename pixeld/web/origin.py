@@ -58,23 +58,31 @@ class Origin:
         trusted = self._trusts(found)
         return Peer(str(found), "" if trusted else self._country_of(str(found)), trusted)
 
-    def of(self, peer: Peer, headers: MultiMapping[str]) -> tuple[str, str]:
-        """(address, country) of one request; an empty text is one that nobody knows."""
+    def of(self, peer: Peer, forwarded: str, told: str) -> tuple[str, str]:
+        """(address, country) of one request; an empty text is one that nobody knows. `forwarded` and `told` are
+        what the methods of these names find.
+        """
         if not peer.trusted:
             return peer.address, peer.country
-        address = self._forwarded(peer, headers)
-        told = _code(headers.get(self._country_header)) if self._country_header else ""
+        address = self._visitor(peer, forwarded)
         return address, told or self._country_of(address)
 
-    def _forwarded(self, peer: Peer, headers: MultiMapping[str]) -> str:
+    def forwarded(self, headers: MultiMapping[str]) -> str:
+        """The addresses that headers name, whoever wrote them."""
+        return ",".join(headers.getall(hdrs.X_FORWARDED_FOR, ()))
+
+    def told(self, headers: MultiMapping[str]) -> str:
+        """The country that headers tell, whoever wrote them."""
+        return _code(headers.get(self._country_header)) if self._country_header else ""
+
+    def _visitor(self, peer: Peer, forwarded: str) -> str:
         """The rightmost forwarded address that is no trusted proxy's.
 
         Each proxy appends the peer it saw, so that everything left of that address is the visitor's own say. Where a trusted
         proxy wrote no address, the one before it stands. No more than MAX_PROXIES are looked through.
         """
         address = peer.address
-        told = ",".join(headers.getall(hdrs.X_FORWARDED_FOR, ()))
-        for text in reversed(told.rsplit(",", MAX_PROXIES)[-MAX_PROXIES:]):
+        for text in reversed(forwarded.rsplit(",", MAX_PROXIES)[-MAX_PROXIES:]):
             found = _address(text)
             if found is None:
                 break

@@ -17,8 +17,10 @@ from aiohttp.http import HttpProcessingError
 from pixeld.errors import SettingsError
 from pixeld.settings import Settings
 from pixeld.web.desk import Desk
-from pixeld.web.fastpath import ColdRequestHandler, HotRequestHandler
+from pixeld.web.fastpath import ColdRequestHandler
 from pixeld.web.guard import Room, Rules
+from pixeld.web.plain import PlainRequestHandler
+from pixeld.web.recogniser import Recogniser
 
 log = logging.getLogger(__name__)
 BACKLOG = 4096  # connections that the kernel holds until they are accepted; it cuts this to net.core.somaxconn, mostly 4096
@@ -87,7 +89,15 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
 async def listen(app: web.Application, bound: socket.socket, desk: Desk, settings: Settings) -> Listener:
     """The public listener. SettingsError when the certificate or its key cannot be used."""
     tls = _tls(settings) if settings.tls_cert else None
-    make = partial(_Hot, desk=desk) if settings.fast_path else _Cold
+    limits = {
+        "max_line_size": settings.max_url_bytes,
+        "max_field_size": settings.max_header_bytes,
+        "max_headers": settings.max_headers,
+    }
+    make: Callable[..., web.RequestHandler] = _Cold
+    if settings.fast_path:
+        recognise = Recogniser(desk.origin, asyncio.get_running_loop(), max_bytes=settings.max_request_bytes, **limits)
+        make = partial(_Hot, desk=desk, recognise=recognise)
     # The kernel's own clock for peers that take nothing of what they are sent; inherited by every connection.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.keepalive_s * 1000))
@@ -103,9 +113,7 @@ async def listen(app: web.Application, bound: socket.socket, desk: Desk, setting
             settings.max_request_bytes,
             desk.metrics.add,
         ),
-        max_line_size=settings.max_url_bytes,
-        max_field_size=settings.max_header_bytes,
-        max_headers=settings.max_headers,
+        **limits,
         keepalive_timeout=settings.keepalive_s,
         lingering_time=settings.request_s,
     )
@@ -212,7 +220,7 @@ class _Cold(ColdRequestHandler):
             self.logger.error("Error handling a request" if args else message, exc_info=exc_info)
 
 
-class _Hot(_Cold, HotRequestHandler):
+class _Hot(_Cold, PlainRequestHandler):
     __slots__ = ()
 
     @property

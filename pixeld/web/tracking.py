@@ -36,7 +36,7 @@ async def handle(request: web.Request) -> web.Response:
     target = request.raw_path
     if not target.startswith("/"):  # "GET http://host/path", which RFC 9112 §3.2.2 wants understood
         target = request.rel_url.raw_path_qs
-    desk.take(case, request.method, target, request.headers, desk.origin.peer(request.protocol.peername))
+    desk.take_parsed(case, request.method, target, request.headers, desk.origin.peer(request.protocol.peername))
     if case.reply is None:
         await known
     assert case.reply is not None

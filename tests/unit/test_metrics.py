@@ -10,7 +10,7 @@ def shown(metrics, name):
 def counted(clicks, stored):
     process = Metrics()
     for _ in range(clicks):
-        process.answered("click", "human")
+        process.answers["click", "human"] += 1
     process.add("pixeld_stored_events_total", stored)
     return process.report()
 
@@ -20,7 +20,7 @@ CLICKS, STORED = 'pixeld_answers_total{kind="click",outcome="human"}', "pixeld_s
 
 def test_processes_are_summed_with_this_one():
     metrics = Metrics()
-    metrics.answered("click", "human")
+    metrics.answers["click", "human"] += 1
     metrics.merge("worker 0", counted(2, 2))
     metrics.merge("worker 1", counted(3, 4))
     assert (shown(metrics, CLICKS), shown(metrics, STORED)) == (6, 6)

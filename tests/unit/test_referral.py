@@ -3,7 +3,7 @@
 import pytest
 
 from pixeld.domain import referral
-from pixeld.domain.attribution import attribute, candidates
+from pixeld.domain.attribution import attribute
 from pixeld.domain.events import Method
 from pixeld.domain.tokens import Keyring
 
@@ -68,6 +68,6 @@ def test_a_cookie_holds_eight_clicks_at_most_newest_first():
 )
 def test_attribution(clicked, cookie, expected):
     earned = attribute(
-        candidates(clicked, cookie), client="shop", now_s=NOW, window_s=WINDOW, approved={"blog", "deals"}, keys=KEYS
+        KEYS, clicked, cookie, client="shop", now_s=NOW, window_s=WINDOW, approved={"blog", "deals"}
     )
-    assert (earned and (earned.referral.partner, earned.method)) == expected
+    assert (earned and (earned[0].partner, earned[1])) == expected

@@ -192,7 +192,7 @@ async def test_flush_sql_and_tail(client):
 
 async def test_metrics_hold_no_id_of_anybody(client):
     metrics = client.app[keys.METRICS]
-    metrics.answered("click", "human")
+    metrics.answers["click", "human"] += 1
     metrics.add("pixeld_stored_events_total", 3)
     await client.post("/api/clients", json=SHOP)
     text = await (await client.get("/metrics")).text()

@@ -38,8 +38,13 @@ def database():
     )
 
 
+def ask(origin, peer, headers):
+    headers = CIMultiDict(headers)
+    return origin.of(peer, origin.forwarded(headers), origin.told(headers))
+
+
 def find(origin, address, *headers):
-    return origin.of(origin.peer((address, 50_000)), CIMultiDict(headers))
+    return ask(origin, origin.peer((address, 50_000)), headers)
 
 
 def forwarded(*values):
@@ -88,12 +93,12 @@ def test_address(peer, values, address):
 @pytest.mark.parametrize("peername", [None, "", "/run/pixeld.sock", (), ("nonsense", 1), (None, 1), b"\0abstract"], ids=repr)
 def test_a_peer_without_an_address(peername):
     origin = Origin(NETWORKS, "CF-IPCountry", database())
-    assert origin.of(origin.peer(peername), CIMultiDict(forwarded(VISITOR))) == ("", "")
+    assert ask(origin, origin.peer(peername), forwarded(VISITOR)) == ("", "")
 
 
-def test_without_proxies_nothing_is_read_per_request():
+def test_nobody_is_believed_without_proxies():
     origin = Origin()
-    assert origin.of(origin.peer((VISITOR, 1)), None) == (VISITOR, "")
+    assert origin.of(origin.peer((VISITOR, 1)), STRANGER, "SE") == (VISITOR, "")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_a_visitor_behind_a_proxy_is_looked_up_once():
     db = database()
     origin = Origin(NETWORKS, country_db=db)
     peer = origin.peer((PROXY, 1))
-    assert [origin.of(peer, CIMultiDict(forwarded(VISITOR)))[1] for _ in range(3)] == ["DE"] * 3
+    assert [ask(origin, peer, forwarded(VISITOR))[1] for _ in range(3)] == ["DE"] * 3
     assert db.asked == [VISITOR]
 
 

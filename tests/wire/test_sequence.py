@@ -387,9 +387,9 @@ class Broken:
 async def test_an_error_in_answering_is_counted_and_the_request_goes_cold(start, caplog):
     world, peer = await started_in_order(start)
     world.intake.schedule = asyncio.get_running_loop().call_soon
-    world.desk.tracker = Broken(world.desk.tracker, 1)
+    world.desk.tracker = Broken(world.desk.tracker, 2)  # recognised, then parsed
     assert told(await peer.ask(click(1)[0])) == "click 1"
-    assert world.metrics.counts == {"pixeld_answer_errors_total": 1}
+    assert world.metrics.counts == {"pixeld_answer_errors_total": 2}
     assert world.outcomes == {("click", "bot"): 1}
     assert (world.cold_requests, len(world.intake.lines)) == (1, 1)
     assert "raised for the test" in caplog.text and "127.0.0.1" not in caplog.text

@@ -1,0 +1,55 @@
+"""Connections whose reads are whole, plain requests: answered past the parser, until one isn't; from then on it has them all.
+
+As long as the parser has been fed nothing, the next byte surely begins a request. Once it has, only it knows where one begins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from pixeld.web.desk import Case
+from pixeld.web.fastpath import MAX_WAITING, HotRequestHandler
+from pixeld.web.recogniser import Recogniser
+
+
+class PlainRequestHandler(HotRequestHandler):
+    """A connection whose requests needn't be parsed, mostly."""
+
+    __slots__ = ("plain", "recognise")
+
+    def __init__(self, manager: web.Server, *, recognise: Recogniser, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.recognise, self.plain = recognise, True
+
+    def data_received(self, data: bytes) -> None:
+        """As the base class, or past it."""
+        if self.plain:
+            self.plain = self._answered(data)
+        if not self.plain:
+            super().data_received(data)
+
+    def _answered(self, data: bytes) -> bool:
+        """Answer a read that is one whole, plain request; False, and nothing done, for any other, and when that raised."""
+        if self.transport is None or self.writing_paused or self.reading_held or len(self.waiting) >= MAX_WAITING:
+            return False
+        peer = self.peer or self.met()
+        request = self.recognise(data, peer.trusted)
+        if request is None:
+            return False
+        case = Case(self.desk, self.release)
+        try:
+            self.desk.take(case, "GET", *request, peer)
+        except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
+            return self.failed(error)
+        self.guard.arrived()
+        self.waiting.append(case)
+        if case.reply is not None:
+            self.release()
+        return True
+
+    def close(self) -> None:
+        """As the base class, which knows what to do with what still comes."""
+        self.plain = False
+        super().close()

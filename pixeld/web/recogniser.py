@@ -1,0 +1,126 @@
+"""Whole, plain requests told from their bytes, without a parser: what aiohttp's has once said of header lines still holds.
+
+A request is cut into its target, the values that differ from visitor to visitor (`Cookie`, behind a proxy `X-Forwarded-For`)
+and the rest, which thousands of visitors share. Of the rest, aiohttp's own parser says what it is, once: another parser would
+be another opinion. Target and values are held to characters of which nobody makes anything else, so that whatever else the
+parser would do depends on the rest alone. tests/fuzz/fuzz_recogniser.py looks for requests that are read differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import partial
+
+from aiohttp import hdrs
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpProcessingError, HttpRequestParser, HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDictProxy
+
+from pixeld.web.desk import Said, said
+from pixeld.web.origin import Origin
+
+MAX_REST = 1536  # bytes: Chrome's, with its client hints, are some 700
+GENERATION = 4096  # rests, twice: some 10 MB of usual ones, 30 of the longest
+# RFC 3986's characters but "#", which no browser sends.
+_LINE = re.compile(rb"GET (/t/[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+) HTTP/1\.1\r\n")
+_COOKIES = b"\r\nCookie: ", b"\r\ncookie: "  # HTTP/2 knows no capitals, and proxies pass on what they got
+_FORWARDED = b"\r\nX-Forwarded-For: "
+# What it takes the parser's or a handler's work to answer, or names a visitor, whom nothing here is to remember.
+_NOT_PLAIN = (
+    hdrs.EXPECT, hdrs.TRANSFER_ENCODING, hdrs.UPGRADE, hdrs.CONTENT_LENGTH, hdrs.AUTHORIZATION, hdrs.FORWARDED,
+    "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "Fastly-Client-IP",
+)  # fmt: skip
+
+
+Plain = tuple[str, str, str, Said]  # target, cookie, X-Forwarded-For, and what is shared
+
+
+class Recogniser:
+    """Recognises requests for one listener, whose limits are its parser's. Holds no more than two generations of rests."""
+
+    __slots__ = ("_max_bytes", "_old", "_origin", "_parser", "_young")
+
+    def __init__(
+        self,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        max_bytes: int,
+        max_line_size: int,
+        max_field_size: int,
+        max_headers: int,
+    ) -> None:
+        self._origin = origin
+        self._max_bytes = min(max_bytes, max_line_size, max_field_size)  # then no line is over its limit
+        self._parser = partial(
+            HttpRequestParser,
+            BaseProtocol(loop),
+            loop,
+            2**16,
+            max_line_size=max_line_size,
+            max_field_size=max_field_size,
+            max_headers=max_headers,
+            auto_decompress=False,
+        )
+        self._young: dict[bytes, Said] = {}
+        self._old: dict[bytes, Said] = {}
+
+    def __call__(self, data: bytes, proxied: bool) -> Plain | None:
+        """The request that `data` is, all of it and nothing else; None when only the parser can say. Never raises."""
+        match = _LINE.match(data)
+        if match is None or len(data) > self._max_bytes:
+            return None
+        rest, cookie, forwarded = data[match.end() - 2 :], "", ""
+        for name in _COOKIES:
+            if (at := rest.find(name)) >= 0:
+                rest, cookie = _cut(rest, at + len(name))
+                break
+        if proxied and (at := rest.find(_FORWARDED)) >= 0:
+            rest, forwarded = _cut(rest, at + len(_FORWARDED))
+        known = self._young.get(rest)
+        if known is None and (known := self._learn(rest, data, match[1], cookie, forwarded)) is None:
+            return None
+        if not _clean(cookie) or (forwarded and not _clean(forwarded)):
+            return None
+        return match[1].decode(), cookie, forwarded, known
+
+    def _learn(self, rest: bytes, data: bytes, target: bytes, cookie: str, forwarded: str) -> Said | None:
+        """What a rest says that is not known, or not known lately; None when it isn't plain."""
+        known = self._old.get(rest)
+        if known is None:
+            whole = rest.find(b"\r\n\r\n") == len(rest) - 4  # the parser keeps the begin of a next one to itself
+            if not whole or len(rest) > MAX_REST or (headers := self._parsed(data, target)) is None:
+                return None
+            told = headers.getall(hdrs.COOKIE, [""]), headers.getall(hdrs.X_FORWARDED_FOR, [""])
+            if told != ([cookie], [forwarded]) or any(name in headers for name in _NOT_PLAIN):
+                return None
+            known = said(headers, self._origin)
+        if len(self._young) >= GENERATION:
+            self._old, self._young = self._young, {}
+        self._young[rest] = known
+        return known
+
+    def _parsed(self, data: bytes, target: bytes) -> CIMultiDictProxy[str] | None:
+        """The headers of the one request without a body that `data` is to aiohttp's parser."""
+        try:
+            messages, upgraded, tail = self._parser().feed_data(data)
+        except HttpProcessingError:
+            return None
+        if len(messages) != 1 or upgraded or tail:
+            return None
+        (message, payload), = messages
+        plain = payload is EMPTY_PAYLOAD and message.version == HttpVersion11 and not message.should_close
+        return message.headers if plain and message.path == target.decode() else None
+
+
+def _clean(value: str) -> bool:
+    """Whether a value is what the parser would make of it: nothing to strip, no controls, no bytes to be decoded."""
+    return value.isascii() and value.isprintable() and value == value.strip(" ")
+
+
+def _cut(rest: bytes, start: int) -> tuple[bytes, str]:
+    """A header's value, which begins at `start`, out of the rest. Its name stays, so that a rest without it is another."""
+    stop = rest.find(b"\r\n", start)
+    return rest[:start] + rest[stop:], rest[start:stop].decode("latin-1")
