@@ -42,7 +42,7 @@ class Pixeld:
 
 
 @contextmanager
-def running(directory: Path, core: int, redis_core: int, **settings: object) -> Iterator[Pixeld]:
+def running(directory: Path, core: int | str, redis_core: int | str, **settings: object) -> Iterator[Pixeld]:
     """pixeld on `core`, its embedded Valkey on `redis_core`; both end with the block."""
     token = secrets.token_hex(16)
     given = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": directory, "admin_token": token}

@@ -1,7 +1,7 @@
 """CPU a request with one process, one worker and two, each without TLS and with it.
 
 What it shows on a machine of two cores is the CPU that a request costs staying flat from one worker to two: throughput
-cannot double where the second worker shares its core with Valkey and the load generator.
+cannot double where workers share the cores with Valkey and the load generator.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ class Round:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     parser.add_argument("--rounds", type=int, default=5, choices=range(1, 51), metavar="1…50")
-    parser.add_argument("--seconds", type=int, default=5, choices=range(1, 61), metavar="1…60")
+    parser.add_argument("--seconds", type=int, default=10, choices=range(1, 61), metavar="1…60")
     parser.add_argument("--connections", type=int, default=256)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print, save."""
-    core, other = machine.cores()
+    cores = ",".join(map(str, machine.cores()))  # everything may run on either: what is compared is equally disturbed
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tls = certificate(directory, "localhost")
         subjects = [
-            stack.enter_context(_server(directory / f"{workers}{'-tls' if given else ''}", name, workers, given, core, other))
+            stack.enter_context(_server(directory / f"{workers}{'-tls' if given else ''}", name, workers, given, cores))
             for given in (None, tls)
             for name, workers in _SHAPES.items()
         ]
         rounds: dict[str, list[Round]] = {subject.name: [] for subject in subjects}
         for number in range(options.rounds + 1):  # the first warms up and doesn't count
             for subject in subjects:
-                measured = _load(subject, other, options.connections, options.seconds if number else 2)
+                measured = _load(subject, cores, options.connections, options.seconds if number else 2)
                 figures = f"{measured.rate:,.0f}/s, {measured.cpu_us:.1f} µs, of it answering {measured.answering_us:.1f}"
                 print(f"round {number or 'warm-up'}: {subject.name}: {figures}", file=sys.stderr)
                 if number:
@@ -74,29 +74,21 @@ def run(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _server(
-    directory: Path, name: str, workers: int, tls: tuple[Path, Path] | None, core: int, other: int
-) -> Iterator[Subject]:
+def _server(directory: Path, name: str, workers: int, tls: tuple[Path, Path] | None, cores: str) -> Iterator[Subject]:
     settings: dict[str, object] = {"workers": workers}
     if tls:
         settings |= {"tls_cert": tls[0], "tls_key": tls[1]}
         name += ", TLS"
-    with pixeld.running(directory, core, other, **settings) as server:
-        (office,) = server.pids
-        answering = server.worker_pids or (office,)
-        if workers:
-            machine.pin(office, other)
-            for number, pid in enumerate(answering):
-                machine.pin(pid, (core, other)[number % 2])
-        yield Subject(name, (office, *server.worker_pids), answering, server)
+    with pixeld.running(directory, cores, cores, **settings) as server:
+        yield Subject(name, (*server.pids, *server.worker_pids), server.worker_pids or server.pids, server)
 
 
-def _load(subject: Subject, core: int, connections: int, seconds: int) -> Round:
+def _load(subject: Subject, cores: str, connections: int, seconds: int) -> Round:
     path = f"/t/{pixeld.CLIENT}/o.gif?amount=24.90&currency=EUR&order=B-"
     server = subject.server
     before, before_answering = machine.cpu_s(subject.pids), machine.cpu_s(subject.answering)
     connections *= len(subject.answering)
-    said = wrk.run(core, server.public_url, path, server.cookie, connections=connections, seconds=seconds)
+    said = wrk.run(cores, server.public_url, path, server.cookie, connections=connections, seconds=seconds)
     if said.errors:
         sys.exit(f"{subject.name}: {said.errors} of {said.requests} requests failed; this is no measurement")
     server.api("POST", "/api/flush")  # what is flushed later would be the next round's CPU
@@ -127,10 +119,10 @@ def _table(rounds: dict[str, list[Round]]) -> str:
 def _method(options: argparse.Namespace) -> str:
     return (
         f"{machine.described()}; order pixel with a valid cookie, {options.connections} connections for each process that "
-        f"answers, {options.rounds} interleaved rounds of {options.seconds} s, medians (min–max). The one process, or the "
-        "first worker, has a core to itself; the second shares the other core with wrk, Valkey and the process that flushes, "
-        "as that one does with one worker: so requests a second compare TLS with none, and say nothing of what a machine "
-        "with more cores would give. Events are flushed within the round that made them; one process flushes on the core on "
-        "which it answers. Connections are kept open, so that TLS costs the records and not the handshakes. "
+        f"answers, {options.rounds} interleaved rounds of {options.seconds} s, medians (min–max). All processes, wrk and "
+        "Valkey among them, share two cores, which are busy in every row: so requests a second say nothing of what more cores "
+        "would give, and CPU a request is higher than for a process with a core to itself. Events are flushed in the round "
+        "that made them. Each round opens its connections anew and keeps them: with TLS, so many handshakes are in "
+        "its CPU, the same number for each process that answers however many requests that gets. "
         "Again: `make bench ARGS=workers`."
     )
