@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from bench import connections, flush, growth, latency, load, peers, regression, soak
+from bench import connections, flush, growth, latency, load, peers, regression, soak, workers
 
 _COMMANDS = {
     "peers": peers,
@@ -17,6 +17,7 @@ _COMMANDS = {
     "connections": connections,
     "soak": soak,
     "regression": regression,
+    "workers": workers,
 }
 
 

@@ -33,8 +33,8 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def pin(pid: int, core: int) -> None:
-    """Keep every thread of a process on one core."""
+def pin(pid: int, core: int | str) -> None:
+    """Keep every thread of a process on one core, or on several (`"0,1"`)."""
     subprocess.run(["taskset", "-a", "-c", "-p", str(core), str(pid)], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -64,7 +64,7 @@ def resident_mib(pids: Iterable[int]) -> float:
 
 
 @contextmanager
-def process(core: int, *command: str, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(core: int | str, *command: str, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server on one core, and the first line that it prints; ended by SIGTERM."""
     started = subprocess.Popen(
         ["taskset", "-c", str(core), *command],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ CLIENT, PARTNER = "shop", "coffee-blog"
 
 @dataclass(frozen=True)
 class Pixeld:
-    """A running server. `pids` are its own processes, `redis_pids` the embedded Valkey's; `cookie` is what a click set."""
+    """A running server. `pids` is the process that was started, `worker_pids` those that answer for it, if there are any, and
+    `redis_pids` the embedded Valkey; `cookie` is what a click set.
+    """
 
     pids: tuple[int, ...]
+    worker_pids: tuple[int, ...]
     redis_pids: tuple[int, ...]
     public_url: str
     admin_url: str
@@ -38,23 +42,26 @@ class Pixeld:
 
 
 @contextmanager
-def running(directory: Path, core: int, redis_core: int, **settings: object) -> Iterator[Pixeld]:
+def running(directory: Path, core: int | str, redis_core: int | str, **settings: object) -> Iterator[Pixeld]:
     """pixeld on `core`, its embedded Valkey on `redis_core`; both end with the block."""
     token = secrets.token_hex(16)
     given = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": directory, "admin_token": token}
     env = {f"PIXELD_{name.upper()}": str(value) for name, value in (given | {"log_level": "warning"} | settings).items()}
     with machine.process(core, sys.executable, "-m", "pixeld", "serve", "--json", env=env) as (server, line):
         started = json.loads(line)
-        redis_pids = tuple(machine.children(server.pid))
-        for pid in redis_pids:
-            machine.pin(pid, redis_core)
-        found = Pixeld((server.pid,), redis_pids, started["public_url"], started["admin_url"], token, "")
+        redis = int((directory / "redis" / "redis.pid").read_text())
+        machine.pin(redis, redis_core)
+        workers = tuple(pid for pid in machine.children(server.pid) if pid != redis)
+        found = Pixeld((server.pid,), workers, (redis,), started["public_url"], started["admin_url"], token, "")
         found.api("POST", "/api/clients", {"id": CLIENT, "name": "Shop", "landing_url": "https://shop.example/"})
         found.api("POST", "/api/partners", {"id": PARTNER, "name": "Blog"})
         found.api("PUT", f"/api/clients/{CLIENT}/partners/{PARTNER}", {"status": "approved"})
-        click = urllib.request.build_opener(_NoRedirect).open(f"{found.public_url}/t/{CLIENT}/c/{PARTNER}", timeout=10)
-        cookie = click.headers["Set-Cookie"].partition(";")[0]
-        yield Pixeld(found.pids, found.redis_pids, found.public_url, found.admin_url, token, cookie)
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+        if "tls_cert" in settings:
+            trusting = ssl.create_default_context(cafile=str(settings["tls_cert"]))
+            handlers.append(urllib.request.HTTPSHandler(context=trusting))
+        click = urllib.request.build_opener(*handlers).open(f"{found.public_url}/t/{CLIENT}/c/{PARTNER}", timeout=10)
+        yield replace(found, cookie=click.headers["Set-Cookie"].partition(";")[0])
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

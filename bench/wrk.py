@@ -30,13 +30,13 @@ class Load:
     p99_ms: float
 
 
-def run(core: int, url: str, path: str, cookie: str, *, connections: int, seconds: int) -> Load:
+def run(core: int | str, url: str, path: str, cookie: str, *, connections: int, seconds: int) -> Load:
     """Ask for `path`, to which a number is added, so that no two requests are the same. Exits where wrk is missing."""
     request = browsers.request(url, f"{path}{{n}}", browsers.CHROME, cookie)
     return play(core, url, [request], connections=connections, seconds=seconds)
 
 
-def play(core: int, url: str, requests: Iterable[bytes], *, connections: int, seconds: int, limit: int = 0) -> Load:
+def play(core: int | str, url: str, requests: Iterable[bytes], *, connections: int, seconds: int, limit: int = 0) -> Load:
     """Send complete requests in turn for `seconds`, or until `limit` are sent; `{n}` in each becomes a number of its own.
 
     Statuses from 400, broken connections and replies that never come count as errors. A `limit` is some thousands at least:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pixeld.app import load_country_db, load_policy
 from pixeld.datadir import DataDir
 from pixeld.errors import DataDirInUse, PixeldError, Unavailable
+from pixeld.parts.intake import load_country_db, load_policy
 from pixeld.settings import Settings
 from pixeld.storage import embedded_redis
 from pixeld.storage import migrations as schema

@@ -55,15 +55,18 @@ class DataDir:
 
     def keyring(self, given: str | None) -> Keyring:
         """The signing keys: those given (`id:hex,id:hex`, the first signs), else this directory's own."""
-        text = given or self._kept("signing-keys", lambda: f"0:{secrets.token_hex(32)}")
         try:
-            pairs = [part.strip().split(":", 1) for part in text.split(",")]
+            pairs = [part.strip().split(":", 1) for part in self.signing_keys(given).split(",")]
             keys = {int(key_id): bytes.fromhex(key) for key_id, key in pairs}
             return Keyring(keys, int(pairs[0][0]))
         except ValueError as error:
             # never the text itself: it is a secret
             reason = str(error) if str(error).startswith("signing key") else "it must be like 1:<hex>,0:<hex>"
             raise SettingsError(f"signing_keys cannot be used: {reason}") from None
+
+    def signing_keys(self, given: str | None) -> str:
+        """What `keyring` makes keys of, as text: a secret."""
+        return given or self._kept("signing-keys", lambda: f"0:{secrets.token_hex(32)}")
 
     def next_epoch(self, at_least: int) -> int:
         """A number greater than every earlier one and at least `at_least`; on disk before it is returned."""

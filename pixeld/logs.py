@@ -20,6 +20,10 @@ class JsonFormatter(logging.Formatter):
     places only: its message may quote what a visitor sent.
     """
 
+    def __init__(self, always: dict[str, Any]) -> None:
+        super().__init__()
+        self._always = always
+
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         entry: dict[str, Any] = {
@@ -29,6 +33,7 @@ class JsonFormatter(logging.Formatter):
             # A library's own arguments (aiohttp's "Error handling request from %s") are addresses and paths.
             "event": record.getMessage() if record.name.startswith("pixeld") else str(record.msg),
         }
+        entry |= self._always
         entry |= {key: value for key, value in vars(record).items() if key not in _PLAIN}
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = record.exc_info[0].__name__
@@ -37,9 +42,9 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry, default=str).decode()
 
 
-def configure(level: str) -> None:
-    """Send every log line of this process through JsonFormatter."""
+def configure(level: str, **always: Any) -> None:
+    """Send every log line of this process through JsonFormatter; each says what is `always` so."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(always))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,6 +27,7 @@ GAUGES = {
     "pixeld_others_dead_letters": "Dead letters of all other nodes.",
     "pixeld_flush_last_success_timestamp_seconds": "Unix time of the last finished batch.",
     "pixeld_connections": "Open connections on the public listener.",
+    "pixeld_workers": "Processes that answer, beside the one that flushes; as last seen.",
 }
 COUNTERS = {
     "pixeld_stored_events_total": "Events made durable, in Redis or in the spill.",
@@ -36,9 +38,13 @@ COUNTERS = {
     "pixeld_spill_damaged_records_total": "Stretches of the spill that could not be read back; the log says where.",
     "pixeld_refused_connections_total": "Connections closed at once, because max_connections were open.",
     "pixeld_slow_requests_total": "Connections closed because a request took longer than request_s to arrive.",
+    "pixeld_worker_restarts_total": "Processes that answer which had ended by themselves and were started again.",
     "pixeld_answer_errors_total": "Attempts to answer that raised; the request was tried again the ordinary way.",
 }
 _ANSWERED = "pixeld_answers_total"
+
+Report = dict[str, Any]
+_NOTHING: Report = {"answers": [], "counts": {}}
 
 
 class Metrics:
@@ -51,6 +57,7 @@ class Metrics:
         self.answers: Counter[tuple[str, str]] = Counter()  #: by kind of event, and its quality or why it is not stored
         self.counts: Counter[str] = Counter()
         self._gauges: dict[str, Callable[[], float]] = {}
+        self._reports: dict[str, Report] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -64,17 +71,42 @@ class Metrics:
         GAUGES[name]
         self._gauges[name] = read
 
+    def report(self) -> Report:
+        """All counts so far as plain values, for the process in whose metrics they are merged."""
+        return {"answers": [[*labels, n] for labels, n in self.answers.items()], "counts": dict(self.counts)}
+
+    def merge(self, source: str, report: Report) -> None:
+        """Count what another process has counted so far; its next report takes this one's place."""
+        self._reports[source] = report
+
+    def settle(self, source: str) -> None:
+        """That process has ended: what it counted stays, and what is reported under its name next comes on top."""
+        answers, counts = _sums([self._reports.pop(source, _NOTHING)])
+        self.answers.update(answers)
+        self.counts.update(counts)
+
     def collect(self) -> Iterable[Metric]:
         """The families, as prometheus_client asks for them."""
         answers = CounterMetricFamily(_ANSWERED, "Answers by kind of event and outcome.", labels=("kind", "outcome"))
-        for labels, n in self.answers.items():
+        answered, counts = _sums([self.report(), *self._reports.values()])
+        for labels, n in answered.items():
             answers.add_metric(labels, n)
         yield answers
         for name, text in COUNTERS.items():
-            yield CounterMetricFamily(name, text, value=self.counts[name])
+            yield CounterMetricFamily(name, text, value=counts[name])
         for name, read in self._gauges.items():
             yield GaugeMetricFamily(name, GAUGES[name], value=read())
 
     def render(self) -> bytes:
         """The text exposition format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+def _sums(reports: Iterable[Report]) -> tuple[Counter[tuple[str, str]], Counter[str]]:
+    answers: Counter[tuple[str, str]] = Counter()
+    counts: Counter[str] = Counter()
+    for report in reports:
+        for kind, outcome, n in report["answers"]:
+            answers[kind, outcome] += n
+        counts.update(report["counts"])
+    return answers, counts

@@ -10,7 +10,7 @@ import ipaddress
 import tomllib
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from pixeld.errors import SettingsError
 
 ENV_PREFIX = "PIXELD_"
 DEFAULT_FILE = Path("config/pixeld.toml")
+_LEAST_BYTES = 1 << 16  # of buffer and spill: a chunk of some events must fit
 
 
 def setting(default: Any, help: str, *, secret: bool = False) -> Any:
@@ -67,7 +68,11 @@ class Settings:
     max_request_bytes: int = setting(32_768, "Most bytes of a request line and its headers together; more are a 400.")
     request_s: float = setting(20.0, "How long a request may take to arrive; then its connection is closed.")
     keepalive_s: float = setting(75.0, "How long a connection is kept open that is idle, or takes nothing of its replies.")
-    rate_per_s: float = setting(0.0, "Clicks and impressions stored for one address each second, on average; 0: any number.")
+    rate_per_s: float = setting(
+        0.0,
+        "Clicks and impressions stored for one address each second, on average; 0: any number. Each worker allows "
+        "its share: fewer where an address has few connections.",
+    )
     rate_burst: int = setting(100, "Clicks and impressions stored for one address at once, before rate_per_s holds.")
     buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
     spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
@@ -81,6 +86,9 @@ class Settings:
     lease_s: float = setting(10.0, "How long a flusher may be silent before another one takes its stream.")
     late_s: float = setting(60.0, "How long events may wait for ClickHouse; then not ready, and a warning this often.")
     shutdown_s: float = setting(18.0, "Longest time from SIGTERM to the end.")
+    workers: int = setting(
+        0, "Processes that answer, beside one that flushes; what is bounded is shared out among them. 0: one does everything."
+    )
     log_level: str = setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
@@ -97,6 +105,31 @@ class Settings:
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1", "localhost") else self.host  # noqa: S104
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    def share(self) -> Settings:
+        """One worker's settings: what is bounded for the whole server is bounded at its part of that, rounded up."""
+
+        def part(whole: int, least: int = 1) -> int:
+            return max(-(-whole // self.workers), least)
+
+        return replace(
+            self,
+            max_connections=part(self.max_connections),
+            rate_per_s=self.rate_per_s / self.workers,
+            rate_burst=part(self.rate_burst),
+            buffer_bytes=part(self.buffer_bytes, _LEAST_BYTES),
+            spill_bytes=part(self.spill_bytes, _LEAST_BYTES),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Every setting as a JSON value, secrets included: for a process of our own, and `from_plain` there."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Settings:
+        """See `plain`."""
+        return cls(**{name: _convert(values[name], kind) for name, kind in types_by_name().items()})
 
     def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """`trusted_proxies`, parsed."""
@@ -120,8 +153,8 @@ def _problems(s: Settings) -> list[str | None]:
         between("keepalive_s", 0.1, 3600),
         between("rate_per_s", 0, 1_000_000),
         between("rate_burst", 1, 1_000_000),
-        between("buffer_bytes", 1 << 16, 1 << 36),
-        between("spill_bytes", 1 << 16, 1 << 44),
+        between("buffer_bytes", _LEAST_BYTES, 1 << 36),
+        between("spill_bytes", _LEAST_BYTES, 1 << 44),
         between("redis_replicas", 0, 16),
         between("queue_bytes", 4 << 20, 1 << 44),
         between("redis_timeout_s", 0.05, 60),
@@ -131,6 +164,7 @@ def _problems(s: Settings) -> list[str | None]:
         between("lease_s", 1, 3600),
         between("late_s", 0.1, 86_400),
         between("shutdown_s", 1, 600),
+        between("workers", 0, 256),
     ]
     if (s.tls_cert is None) != (s.tls_key is None):
         found.append("tls_cert and tls_key go together: set both or neither")

@@ -23,6 +23,7 @@ class Process:
     def __init__(self, data_dir: Path, command: str = "serve", **settings):
         self.data_dir, self.command = data_dir, command
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PIXELD_")}
+        self.env["PYTHONDEVMODE"] = "1"  # of its workers too
         settings = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": data_dir, "admin_token": TOKEN} | settings
         self.env |= {f"PIXELD_{name.upper()}": str(value) for name, value in settings.items()}
         self.child, self.browsers = None, []

@@ -8,20 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import nan
+from typing import NamedTuple, Protocol
 
 from pixeld.domain.ports import Backlog, Queue
 from pixeld.errors import QueueAway
 from pixeld.ingest.buffer import Buffer
-from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper, Spilled
 from pixeld.ingest.spill import Spill
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.5  # /readyz and /metrics answer within 2 s, whatever hangs
 _EVERY_S = 5.0
+_OLDEST = "oldest_unflushed_seconds"
 _NOTHING = Backlog(0, 0, 0, None)
+
+
+class Flushing(Protocol):
+    """What the watch must know of the queue's flusher, which may be in another process."""
+
+    events: int
+    problem: str | None
+
+
+class Look(NamedTuple):
+    """A node as it was when it was looked at: plain values, which another process can be told."""
+
+    figures: dict[str, float]  #: Watch.figures, and `buffer_bytes`
+    empty: bool  #: whether nothing waits in the spill
+    refusing: bool  #: whether events are lost to Redis and the spill
+    late: bool
+    connections: int
+
+
+def together(looks: Sequence[Look]) -> Look:
+    """Several nodes as one: sums, and of the oldest events the oldest."""
+    names = looks[0].figures
+    figures = {name: sum(look.figures[name] for look in looks) for name in names}
+    figures[_OLDEST] = max(look.figures[_OLDEST] for look in looks)
+    return Look(
+        figures,
+        all(look.empty for look in looks),
+        any(look.refusing for look in looks),
+        any(look.late for look in looks),
+        sum(look.connections for look in looks),
+    )
 
 
 class Watch:
@@ -37,12 +69,14 @@ class Watch:
         spill: Spill,
         queue: Queue,
         others: Callable[[], Awaitable[Backlog]],
-        flusher: Flusher,
+        flusher: Flushing,
         clock: Callable[[], int],
         late_s: float,
+        look_s: float = LOOK_S,
     ) -> None:
         self._buffer, self._shipper, self._spill, self._queue = buffer, shipper, spill, queue
         self._others, self._flusher, self._clock, self._late_s = others, flusher, clock, late_s
+        self._look_s = look_s
         self._spilled: Spilled | None = None
         self._queued = self._elsewhere = _NOTHING
         self._seen_ms: int | None = None  # when Redis last answered
@@ -58,16 +92,16 @@ class Watch:
             await asyncio.sleep(min(_EVERY_S, self._late_s / 4))
 
     async def look(self) -> None:
-        """Look now, within LOOK_S. What Redis holds stays as last seen while it is away."""
+        """Look now, within `look_s`. What Redis holds stays as last seen while it is away."""
         try:
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(self._look_s):
                 self._spilled = await self._shipper.spilled()
                 # what is on its way from the spill to Redis is in both for a moment, and counted once
                 queued = await self._queue.backlog(self._spilled.first.before() if self._spilled else None)
                 self._elsewhere = await self._others()
             self._queued, self._seen_ms, self._then, self.away = queued, self._clock(), self._through(), None
         except TimeoutError:
-            self.away = f"Redis, or the disk of the spill, has not answered within {LOOK_S} s"
+            self.away = f"Redis, or the disk of the spill, has not answered within {self._look_s} s"
         except (QueueAway, OSError) as error:
             self.away = str(error)
         if self._then is None:
@@ -82,17 +116,22 @@ class Watch:
         """This node's figures by name, as of the last look. What only Redis knows is NaN before it has ever answered."""
         known = self._seen_ms is not None
         return {
-            "oldest_unflushed_seconds": self._age_s(self._oldest_ms()),
+            _OLDEST: self._age_s(self._oldest_ms()),
             "waiting_events": self._in_redis() + (self._spilled.events if self._spilled else 0),
             "queue_chunks": self._queued.chunks if known else nan,
             "spill_bytes": self._spill.bytes,
             "dead_letters": self._queued.dead_letters if known else nan,
         }
 
+    def seen(self) -> Look:
+        """This node as of the last look."""
+        figures = self.figures() | {"buffer_bytes": self._buffer.bytes}
+        return Look(figures, self._spill.empty, self._shipper.refusing, self.late, 0)
+
     def others(self) -> dict[str, float]:
         """The figures of all other nodes' queues in Redis together; their spills are theirs to tell."""
         return {
-            "oldest_unflushed_seconds": self._age_s(self._elsewhere.oldest_ms),
+            _OLDEST: self._age_s(self._elsewhere.oldest_ms),
             "waiting_events": self._elsewhere.events,
             "dead_letters": self._elsewhere.dead_letters,
         }
@@ -100,7 +139,7 @@ class Watch:
     def tell(self) -> None:
         """Warn of a backlog that stands, at most once in `late_s`; say when it has been worked off."""
         others, now = self.others(), self._clock()
-        if self.late or others["oldest_unflushed_seconds"] >= self._late_s:
+        if self.late or others[_OLDEST] >= self._late_s:
             if self._told_ms is None or now - self._told_ms >= self._late_s * 1000:
                 self._told_ms = now
                 reason = self.away or self._flusher.problem or "flushing goes on, and has not caught up yet"

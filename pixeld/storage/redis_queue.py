@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -36,13 +36,13 @@ return 1
 """
 # A lease is granted when nobody holds one, or to its own holder again: a node that restarts after a crash needn't wait for
 # its earlier self, which the data directory's lock has shown to be gone.
-# The fence is the clock in milliseconds, or one more than the last: after a failover to a server that misses the newest grant,
+# The fence is the clock in microseconds, or one more than the last: after a failover to a server that misses the newest grant,
 # counting alone would give two holders the same number, and each would pass for the other.
 _ACQUIRE = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, string.find(held, ' ') + 1) ~= ARGV[1] then return false end
 local now = redis.call('TIME')
-local fence = math.max((tonumber(redis.call('GET', KEYS[2])) or 0) + 1, now[1] * 1000 + math.floor(now[2] / 1000))
+local fence = math.max((tonumber(redis.call('GET', KEYS[2])) or 0) + 1, now[1] * 1000000 + now[2])
 fence = string.format('%.0f', fence)
 redis.call('SET', KEYS[2], fence)
 redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
@@ -200,9 +200,9 @@ class RedisQueue:
         return Backlog(chunks, dead, events, oldest_ms)
 
 
-async def others(redis: RedisClient, me: str) -> Backlog:
-    """What the queues of all other nodes hold together: those of nodes that are gone, and of living ones."""
-    names = [node for node in await nodes(redis) if node != me]
+async def others(redis: RedisClient, own: Collection[str]) -> Backlog:
+    """What the queues of all nodes but our own hold together: those of nodes that are gone, and of living ones."""
+    names = [node for node in await nodes(redis) if node not in own]
     with failures("reading the length of other queues"):
         async with redis.pipeline(transaction=False) as pipe:
             for node in names:

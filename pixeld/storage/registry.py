@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -113,6 +113,7 @@ class Registry:
     ) -> None:
         self._store = _Store(redis, clock)
         self._changed, self._keep = changed, keep
+        self.spread: Callable[[], Awaitable[None]] = _nobody  #: waited for after a new picture: others show it then too
         self._live = False  # whether Redis itself has been read, not only the copy
         self._reading = asyncio.Lock()  # pictures are shown and kept in the order in which they were true
         self.snapshot: Snapshot | None = None
@@ -143,6 +144,7 @@ class Registry:
             before, snapshot = self.snapshot, await self._store.read()
             self._live = True
             self._show(snapshot)
+            await self.spread()
             if before is not None and snapshot.version < before.version:
                 log.critical("Redis holds an older registry than before, or none; the copy on disk stays as it was")
                 return
@@ -218,6 +220,9 @@ def _snapshot(
         {k.decode(): Partner.from_store(orjson.loads(v)) for k, v in partners.items()},
         {_pair(k.decode()): Status(v.decode()) for k, v in members.items()},
     )
+
+
+async def _nobody() -> None: ...
 
 
 def _picture(snapshot: Snapshot) -> bytes:

@@ -6,7 +6,7 @@ cache 0.1 µs; a site's visitors share a few thousand user agents.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -89,18 +89,36 @@ class Visitors:
     The salt lives in memory only and is replaced every UTC day; the client is part of the hash. So a number can neither be
     joined across days or clients nor led back to an address, not even by whoever holds the database. A restart takes a new
     salt too: on that day a returning visitor counts twice.
+
+    Several processes that answer for one server share the salts: one makes them `ahead`, the others `take` them from it. For a
+    day of which nobody has told, a process has a salt of its own.
     """
 
-    __slots__ = ("_day", "_random", "_salt")
+    __slots__ = ("_random", "_salts")
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
-        self._random, self._day, self._salt = random, -1, b""
+        self._random = random
+        self._salts: dict[int, bytes] = {}  # of at most two days, by day
 
     def number(self, client: str, address: str, user_agent: str, now_ms: int) -> int:
         """64 bits for this visitor of this client on this day."""
         day = now_ms // DAY_MS
-        if day != self._day:
-            self._day, self._salt = day, self._random(32)
+        salt = self._salts.get(day) or self._make(day)
         # A NUL is in no client id, address or header value: one spelling for each triple.
         said = f"{client}\0{address}\0{user_agent}".encode(errors="surrogateescape")
-        return int.from_bytes(blake2b(said, key=self._salt, digest_size=8).digest())
+        return int.from_bytes(blake2b(said, key=salt, digest_size=8).digest())
+
+    def ahead(self, now_ms: int) -> dict[int, bytes]:
+        """The salts of this day and the next, by day; those of earlier days are forgotten."""
+        day = now_ms // DAY_MS
+        self._salts = {each: self._salts.get(each) or self._random(32) for each in (day, day + 1)}
+        return self._salts
+
+    def take(self, salts: Mapping[int, bytes]) -> None:
+        """Use these, which another process made, and forget all others."""
+        self._salts = dict(salts)
+
+    def _make(self, day: int) -> bytes:
+        salt = self._random(32)
+        self._salts = {day: salt} | {ahead: known for ahead, known in self._salts.items() if ahead == day + 1}
+        return salt

@@ -52,14 +52,19 @@ class Listener:
         await self._runner.cleanup()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket of its own for this address, which does not listen yet. SettingsError when it cannot be had."""
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket of its own for this address, which does not listen yet. SettingsError when it cannot be had.
+
+    A `shared` one may be bound again by whoever else calls it shared; the kernel spreads connections over all that listen.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)  # of localhost's two
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT to end
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             bound.bind(address)
         except OSError:
             bound.close()
@@ -67,6 +72,14 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
     return bound
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that never listens and keeps this address for our own processes, which may bind it `shared`; as `bind`."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise SettingsError("workers share a port by SO_REUSEPORT, which this system lacks; leave workers at 0")
+    bind(host, port).close()  # a server that shares the port with its own processes would share it with ours too
+    return bind(host, port, shared=True)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:

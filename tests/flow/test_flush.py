@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from redis.exceptions import ResponseError
 
-from pixeld import app
 from pixeld.domain.events import ChunkId
 from pixeld.errors import LeaseLost, QueueAway, WarehouseAway
 from pixeld.ingest.flush import Flusher
+from pixeld.parts import flushing
 from pixeld.storage.redis import connect
 from pixeld.storage.redis_queue import RedisQueue
 from pixeld.storage.registry import Registry
@@ -441,9 +441,9 @@ async def test_the_queue_of_a_node_that_is_gone_is_flushed_and_trimmed(start, re
             interval_s=1, max_events=1000, keep_s=60, lease_s=10,
         )  # fmt: skip
 
-    monkeypatch.setattr(app, "_ADOPT_S", 0)
+    monkeypatch.setattr(flushing, "_ADOPT_S", 0)
     ingest.flusher.problem = None
-    ingest.tasks.append(asyncio.create_task(app._adopt(redis, ingest.flusher, flusher_of, NODE)))
+    ingest.tasks.append(asyncio.create_task(flushing.adopt(redis, {NODE: ingest.flusher}, flusher_of)))
     async with asyncio.timeout(5):
         while "O-left-behind" not in ingest.warehouse.orders():
             await asyncio.sleep(0)

@@ -76,7 +76,11 @@ async def run(server, exactly_once, *, events=EVENTS, roll_ups=True, node=None):
             assert node  # as long as rows that only it has are missing
     assert 0 < sum(ledger.unanswered.values()) <= CONNECTIONS
     assert ledger.answered + sum(ledger.unanswered.values()) == events
+    await balance(server, ledger, exactly_once, roll_ups=roll_ups)
 
+
+async def balance(server, ledger, exactly_once, *, roll_ups=True):
+    """What was answered is stored, and nothing that wasn't sent."""
     orders = {row["order_id"]: row["amount_minor"] for row in await server.sql("SELECT order_id, amount_minor FROM orders")}
     clicks = [row["s1"] for row in await server.sql("SELECT s1 FROM clicks")]
     shown = await server.sql("SELECT partner, count() AS n FROM impressions GROUP BY partner")

@@ -78,3 +78,39 @@ def test_another_process_has_another_salt():
 
 def test_raw_bytes_in_a_header_are_no_error():
     assert number(visitors(), user_agent="\udcff") >= 0
+
+
+def processes():
+    """One that makes salts, and one that is told them."""
+    salts = iter(range(1, 100))
+    return Visitors(lambda n: next(salts).to_bytes(n)), Visitors(lambda n: b"own".rjust(n))
+
+
+def test_processes_that_share_salts_share_numbers_over_midnight():
+    office, worker = processes()
+    worker.take(office.ahead(10 * DAY_MS))
+    late = 11 * DAY_MS + 5000  # the office has not told anybody of this day, but told of it the day before
+    assert number(worker) == number(office)
+    assert number(worker, now_ms=late) == number(office, now_ms=late) != number(office)
+
+
+def test_the_salts_of_a_day_stay_the_same_however_often_they_are_told():
+    office, _ = processes()
+    first, second = dict(office.ahead(10 * DAY_MS)), dict(office.ahead(11 * DAY_MS - 1))
+    assert first == second and list(first) == [10, 11]
+
+
+def test_salts_of_earlier_days_are_forgotten():
+    office, worker = processes()
+    worker.take(office.ahead(10 * DAY_MS))
+    before = number(office), number(worker)
+    worker.take(office.ahead(11 * DAY_MS))
+    assert before[0] == before[1]
+    assert number(office) != before[0] and number(worker) != before[1]
+
+
+def test_a_process_that_was_told_nothing_of_a_day_has_a_salt_of_its_own():
+    office, worker = processes()
+    worker.take(office.ahead(10 * DAY_MS))
+    assert number(worker, now_ms=20 * DAY_MS) != number(office, now_ms=20 * DAY_MS)
+    assert number(worker, now_ms=20 * DAY_MS) == number(worker, now_ms=20 * DAY_MS)

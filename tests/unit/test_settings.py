@@ -1,5 +1,6 @@
 """Settings: who beats whom, what is refused and how it is told, and that the documentation is the code's."""
 
+import json
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -89,6 +90,8 @@ def test_the_environment_of_others_is_no_concern():
         ({"PIXELD_KEEPALIVE_S": "long"}, {}, "environment PIXELD_KEEPALIVE_S: keepalive_s must be a number"),
         ({"PIXELD_P3P": "maybe"}, {}, "environment PIXELD_P3P: p3p must be true or false"),
         ({}, {"port": "70000"}, "port is 70000; it must be from 0 to 65535"),
+        ({}, {"workers": "-1"}, "workers is -1; it must be from 0 to 256"),
+        ({}, {"workers": "257"}, "workers is 257; it must be from 0 to 256"),
         ({}, {"log_level": "loud"}, "log_level is 'loud'; it must be debug, info, warning or error"),
         ({}, {"public_url": "track.example"}, "public_url is 'track.example'; it must be like https://track.example"),
         ({}, {"cookie_name": "a b"}, "cookie_name must be letters, digits, - and _"),
@@ -217,3 +220,24 @@ def test_a_readme_without_a_place_for_the_table_is_told():
 def test_only_the_table_of_the_readme_is_replaced():
     readme = f"before\n{settings_doc.BEGIN}\nold\n{settings_doc.END}\nafter\n"
     assert settings_doc.into_readme(readme) == f"before\n{settings_doc.markdown()}\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "share"),
+    [
+        pytest.param("max_connections", 100, 34, id="rounded up"),
+        pytest.param("rate_per_s", 1.5, 0.5, id="a rate is no whole number"),
+        pytest.param("rate_per_s", 0.0, 0.0, id="any number stays any number"),
+        pytest.param("rate_burst", 1, 1, id="never nothing"),
+        pytest.param("buffer_bytes", 3 << 20, 1 << 20, id="memory"),
+        pytest.param("spill_bytes", 1 << 16, 1 << 16, id="never too little to work with"),
+        pytest.param("request_s", 20.0, 20.0, id="a time is nothing to share"),
+    ],
+)
+def test_workers_share_what_is_bounded(name, whole, share):
+    assert getattr(Settings(workers=3, **{name: whole}).share(), name) == share
+
+
+def test_settings_go_to_another_process_as_they_are():
+    settings = Settings(data_dir=Path("/x"), tls_cert=Path("c"), tls_key=Path("k"), port=1, rate_per_s=2.5, p3p=False, **SECRETS)
+    assert Settings.from_plain(json.loads(json.dumps(settings.plain()))) == settings

@@ -15,6 +15,7 @@ from netaddr import IPSet
 from pixeld import app
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
+from pixeld.parts import flushing as flushing_part
 from pixeld.settings import Settings
 from pixeld.storage import keys
 from pixeld.storage.redis import connect
@@ -341,12 +342,12 @@ async def flushing(start, monkeypatch, **_):
     """What reaches the flusher; tests/flow/test_flush.py shows what each does there."""
     made = {}
 
-    class Noted(app.Flusher):
+    class Noted(flushing_part.Flusher):
         def __init__(self, *args, **kwargs):
             made.update(kwargs)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(app, "Flusher", Noted)
+    monkeypatch.setattr(flushing_part, "Flusher", Noted)
     async with start(flush_interval_s=7.0, flush_max_events=123, flush_keep_s=9.0, lease_s=11.0):
         pass
     assert (made["interval_s"], made["max_events"], made["keep_s"], made["lease_s"]) == (7.0, 123, 9.0, 11.0)
@@ -361,6 +362,16 @@ async def shutdown_s(start, **_):
         begun = loop.time()
     assert loop.time() - begun < 3
     writer.close()
+
+
+async def workers(start, **_):
+    async with start(workers=1) as running:
+        assert (await running.browser.get("/t/shop/c/blog"))[1]["x-pixeld"] == "ok"
+        await running.browser.close()
+        found = (await running.server.operations.health())["workers"]
+        assert found.ok and list(found.detail) == ["worker 0"]
+    async with start() as running:
+        assert "workers" not in await running.server.operations.health()
 
 
 async def log_level(tmp_path, valkey, **_):
@@ -390,7 +401,7 @@ EFFECTS = {
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
-                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, log_level,
+                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level,
             )
         },
     }.items()

@@ -1,0 +1,114 @@
+"""The control channel between the office and one worker: a socket pair that only the two have, one JSON object a line.
+
+Either end asks, tells, and answers. Its end is the other process's end, noticed at once however that came about. What
+goes over it is on no disk, in no environment and on no command line: settings with their secrets, and the visitors' salt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+from pixeld.errors import PixeldError, Unavailable
+from pixeld.tasks import cancel
+
+_MAX_LINE = 1 << 20  # a report of every counter takes some 4 KB
+
+Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
+Told = Callable[[str, dict[str, Any]], None]
+
+
+class Channel:
+    """One end. `answer(what, given)` replies to what the other one asks, `told(what, given)` hears what it tells; in order."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, told: Told) -> None:
+        self._reader, self._writer, self._answer, self._told = reader, writer, answer, told
+        self._numbers = count(1)
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @classmethod
+    async def over(cls, end: socket.socket, answer: Answer, told: Told) -> Channel:
+        """A channel over this end of a socket pair, which it closes."""
+        reader, writer = await asyncio.open_unix_connection(sock=end, limit=_MAX_LINE)
+        return cls(reader, writer, answer, told)
+
+    @property
+    def unanswered(self) -> int:
+        """How many questions the other end owes an answer to."""
+        return len(self._asked)
+
+    async def run(self) -> None:
+        """Take what comes, until the other end is gone."""
+        try:
+            while (line := await self._reader.readline()).endswith(b"\n"):
+                self._take(json.loads(line))
+        except OSError:
+            pass  # reset: it is gone as well
+        finally:
+            self._closed = True
+            for asked in self._asked.values():
+                if not asked.done():
+                    asked.set_exception(Unavailable("the process has ended"))
+            for task in list(self._answering):
+                await cancel(task)
+            self._writer.close()
+
+    async def ask(self, what: str, **given: Any) -> Any:
+        """The other end's answer. Unavailable when it has ended, or said no."""
+        if self._closed:
+            raise Unavailable("the process has ended")
+        number = next(self._numbers)
+        self._asked[number] = reply = asyncio.get_running_loop().create_future()
+        try:
+            self._send({"ask": what, "number": number, "given": given})
+            return await reply
+        finally:
+            del self._asked[number]
+
+    def tell(self, what: str, **given: Any) -> None:
+        """Say it, if there is still somebody to hear it; no answer is waited for."""
+        if not self._closed:
+            self._send({"tell": what, "given": given})
+
+    async def drained(self) -> None:
+        """Return when the other end has been sent everything, or is gone."""
+        try:
+            await self._writer.drain()
+            self._writer.close()
+            await self._writer.wait_closed()
+        except OSError:
+            pass
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "tell" in message:
+            self._told(message["tell"], message["given"])
+            return
+        if "ask" in message:
+            task = asyncio.create_task(self._reply(message["ask"], message["given"], message["number"]))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+            return
+        reply = self._asked.get(message["number"])
+        if reply is None or reply.done():
+            return  # whoever asked didn't wait so long
+        if "error" in message:
+            reply.set_exception(Unavailable(message["error"]))
+        else:
+            reply.set_result(message["value"])
+
+    async def _reply(self, what: str, given: dict[str, Any], number: int) -> None:
+        try:
+            said = {"number": number, "value": await self._answer(what, given)}
+        except PixeldError as error:
+            said = {"number": number, "error": str(error)}
+        if not self._closed:
+            self._send(said)

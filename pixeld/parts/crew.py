@@ -1,0 +1,274 @@
+"""The crew: the workers of an office, each a process that is started, looked at every second, and started again when it ends.
+
+A worker is told everything over its channel, and tells what it has counted; the end of one process ends the channel, so that
+neither goes on without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any
+
+from pixeld import errors
+from pixeld.errors import PixeldError, Unavailable
+from pixeld.ingest.flush import Flusher
+from pixeld.ingest.watch import Look
+from pixeld.metrics import Metrics
+from pixeld.parts.channel import Channel
+from pixeld.parts.flushing import Flushers
+from pixeld.parts.links import Links
+from pixeld.settings import Settings
+from pixeld.storage.redis_queue import RedisQueue
+from pixeld.tasks import Tasks
+from pixeld.tracking.audience import Visitors
+
+log = logging.getLogger(__name__)
+WORKERS = "workers"  # in the data directory: a data directory for each
+_LOOK_S = 1.0  # how long a worker may take to say how it is, and how often it is asked
+_ASK_S = 0.05  # between attempts to have one that has ended ship what it left
+_OWED = 8  # questions that a worker leaves unanswered; no more are asked then
+_AGAIN_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # before a worker is started again, by how often it has just failed
+_WELL_S = 30.0  # who answered for so long has not failed at starting
+_STOP_SHARE = 0.8  # of shutdown_s: a worker that takes longer to stop is killed, so that what it shipped is still flushed
+# A worker imports what this process would: its modules are looked for in the same places, and not in the current folder first.
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from pixeld.parts.worker import main; main(sys.argv[1])"
+
+
+class Worker:
+    """One place in the crew, and the process that has it now. Implements operations.Node."""
+
+    def __init__(self, crew: Crew, number: int) -> None:
+        self._crew, self._number = crew, number
+        self.name = f"worker {number}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._settings: dict[str, Any] = {}
+        self._salts: dict[str, str] = {}
+        self._queue: RedisQueue | None = None
+        self._flusher: Flusher | None = None
+        self._well = asyncio.Event()  # set while it answers the public
+        self._started: asyncio.Future[None] | None = None
+        self._last: Look | None = None
+        self._problem: str | None = "it is starting"
+        self._flushed_before = 0
+
+    async def start(self) -> None:
+        """Start a process; return when it answers the public. Raises what it says is wrong, or Unavailable when it ends."""
+        loop = asyncio.get_running_loop()
+        self._problem, self._started = "it is starting", loop.create_future()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = _spawn(theirs)
+        self._channel = await Channel.over(ours, self._answer, self._told)
+        self._reading = asyncio.create_task(self._channel.run())
+        await asyncio.wait((self._reading, self._started), return_when=asyncio.FIRST_COMPLETED)
+        if not self._started.done():
+            self._started.cancel()
+            raise Unavailable(f"{self.name} ended while it was starting; what it wrote to the log says why")
+        self._started.result()
+        self._problem = None
+        self._well.set()
+
+    async def gone(self) -> int:
+        """Wait for the end of the process; its exit code."""
+        assert self._reading is not None and self._process is not None
+        await asyncio.shield(self._reading)
+        if self._well.is_set():  # else it has said why it can't start
+            self._problem = "it has ended, and is started again"
+        self._well.clear()
+        code = await asyncio.to_thread(self._process.wait)
+        self._crew.metrics.settle(self.name)
+        if self._last is not None:  # what waits in its queue and its spill still waits
+            self._last = self._last._replace(connections=0, refusing=False)
+        return code
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends, for ever."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            since = loop.time()
+            code = await self.gone()
+            failures = 0 if loop.time() - since >= _WELL_S else failures
+            restart = {"worker": self._number, "exit_code": code, "after_s": _AGAIN_S[min(failures, len(_AGAIN_S) - 1)]}
+            log.error("a worker has ended and is started again", extra=restart)
+            await asyncio.sleep(restart["after_s"] or 0)
+            failures += 1
+            self._crew.metrics.add("pixeld_worker_restarts_total")
+            try:
+                await self.start()
+            except PixeldError as error:
+                self._problem = str(error)
+                log.error("a worker can't be started", extra={"worker": self._number, "reason": str(error)})
+
+    async def stop(self, patience_s: float) -> None:
+        """Tell it to stop and wait until it has; past that it is killed. What it answered is in Redis, or on its disk."""
+        if self._process is None or self._channel is None:
+            return
+        self._channel.tell("stop")
+        gone = asyncio.create_task(self.gone())
+        await asyncio.wait((gone,), timeout=patience_s)
+        if not gone.done():
+            log.critical("a worker does not stop and is killed", extra={"worker": self._number})
+            self._process.kill()
+        if code := await gone:
+            log.warning("a worker did not stop in order", extra={"worker": self._number, "exit_code": code})
+
+    async def look(self) -> Look | None:
+        """How it is now; as last seen, if ever, when it doesn't say so within a second."""
+        if self._channel is None or not self._well.is_set() or self._channel.unanswered >= _OWED:
+            return self._last
+        flusher = self._flusher
+        assert flusher is not None
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                said = await self._channel.ask("look", flushed=flusher.events - self._flushed_before, problem=flusher.problem)
+        except TimeoutError:
+            self._problem = f"it has not answered within {_LOOK_S:.0f} s"
+            return self._last
+        except Unavailable as error:
+            self._problem = str(error)
+            return self._last
+        if self._well.is_set():  # else it has ended since, and what it counted is settled
+            self._last = Look(**said["look"])
+            self._crew.metrics.merge(self.name, said["report"])
+            unread = "it has not read clients and partners from Redis yet"
+            self._problem = unread if said["registry"] is None else None
+        return self._last
+
+    async def shipped(self) -> None:
+        """Return when everything that it has answered so far is in Redis; one that has ended sees to it when it is back."""
+        while True:
+            await self._well.wait()
+            assert self._channel is not None
+            with suppress(Unavailable):
+                await self._channel.ask("ship")
+                return
+            await asyncio.sleep(_ASK_S)
+
+    async def refresh(self) -> None:
+        """Have it read the registry, if it answers: one that doesn't follows by itself."""
+        if self._channel is not None and self._well.is_set() and self._channel.unanswered < _OWED:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._channel.ask("refresh")
+
+    def hand_out(self, salts: dict[int, bytes]) -> None:
+        """Tell it the salts of this day and the next, if it doesn't have them."""
+        told = {str(day): salt.hex() for day, salt in salts.items()}
+        if self._channel is not None and told != self._salts:
+            self._salts = told
+            self._channel.tell("salts", salts=told)
+
+    @property
+    def queue(self) -> RedisQueue:
+        """The queue that it ships to. Unavailable before it has started for the first time."""
+        if self._queue is None:
+            raise Unavailable(f"{self.name} is starting")
+        return self._queue
+
+    @property
+    def running(self) -> bool:
+        """Whether it answers the public."""
+        return self._well.is_set()
+
+    def state(self) -> dict[str, Any]:
+        """For /readyz: whether it is well, its process id, and the reason if it isn't."""
+        pid = self._process.pid if self._process else None
+        return {"ok": self._problem is None, "pid": pid} | ({"reason": self._problem} if self._problem else {})
+
+    async def _answer(self, what: str, _: dict[str, Any]) -> Any:
+        assert what == "settings", what
+        crew = self._crew
+        self._salts = {str(day): salt.hex() for day, salt in crew.salts().items()}
+        path = crew.settings.data_dir / WORKERS / str(self._number)
+        settings = replace(crew.settings.share(), data_dir=path, clickhouse_url=None, admin_token=None)
+        return {"worker": self._number, "settings": settings.plain(), "salts": self._salts, "holder": crew.holder}
+
+    def _told(self, what: str, given: dict[str, Any]) -> None:
+        crew, started = self._crew, self._started
+        assert started is not None
+        if what == "ended":
+            crew.metrics.merge(self.name, given["report"])
+        elif started.done():
+            return
+        elif what == "ready":
+            self._queue = crew.links.queue(given["node"])
+            self._flusher = crew.flushers.run(given["node"], lambda: self._last is not None and not self._last.empty)
+            self._flushed_before = self._flusher.events
+            started.set_result(None)
+        else:
+            started.set_exception(_error(given["code"], f"{self.name}: {given['reason']}"))
+
+
+class Crew:
+    """All workers. `settings` are the server's, with a port and a Redis that are there; `holder` says whose they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        holder: str,
+        links: Links,
+        flushers: Flushers,
+        metrics: Metrics,
+        visitors: Visitors,
+        clock: Callable[[], int],
+    ) -> None:
+        self.settings, self.holder, self.links, self.flushers, self.metrics = settings, holder, links, flushers, metrics
+        self._visitors, self._clock = visitors, clock
+        self.workers = [Worker(self, number) for number in range(settings.workers)]
+
+    def salts(self) -> dict[int, bytes]:
+        """The visitors' salts of today and tomorrow, by day."""
+        return self._visitors.ahead(self._clock())
+
+    async def start(self, stack: AsyncExitStack, tasks: Tasks) -> None:
+        """Start every worker, and keep them until the stack is unwound to here. Raises what the first says is wrong."""
+        stack.push_async_callback(self._stop)
+        await asyncio.gather(*(worker.start() for worker in self.workers))
+        for worker in self.workers:
+            tasks.start(worker.name, worker.keep())
+        tasks.start("look", self._look())
+
+    async def refreshed(self) -> None:
+        """Return when every worker that is well answers by the newest registry."""
+        await asyncio.gather(*(worker.refresh() for worker in self.workers))
+
+    async def _look(self) -> None:
+        """Every second: how each is, and salts for the day after midnight well before it, for ever."""
+        while True:
+            salts = self.salts()
+            for worker in self.workers:
+                worker.hand_out(salts)
+            await asyncio.gather(*(worker.look() for worker in self.workers))
+            await asyncio.sleep(_LOOK_S)
+
+    async def _stop(self) -> None:
+        patience_s = self.settings.shutdown_s * _STOP_SHARE
+        await asyncio.gather(*(worker.stop(patience_s) for worker in self.workers))
+
+
+def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:
+    """A worker's process, which has this end of its channel and the log, and nothing else of ours."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _PROGRAM, str(end.fileno()), *sys.path],
+        pass_fds=(end.fileno(),),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _error(code: str, reason: str) -> PixeldError:
+    """The error that a worker was stopped by at its start; what an operator can't mend by a setting may be over next time."""
+    for kind in (errors.SettingsError, errors.PolicyError, errors.DataDirInUse):
+        if kind.code == code:
+            return kind(reason)
+    return Unavailable(reason)
