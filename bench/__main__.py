@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench import peers
+from bench import peers, query
 
-_COMMANDS = {"peers": peers}
+_COMMANDS = {"peers": peers, "query": query}
 
 
 def main() -> None:
