@@ -1,4 +1,4 @@
--- For 50,000 clicks of 6,000 pairs of client and partner 16 ms to group and 20 to store, half of that for the partners' hours.
+-- 50,000 clicks in 15,600 hours of partners take 40 ms of CPU; those hours alone took 17, the partners' days are 12.
 {{roll_up}}
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{create traffic_grains_from_clicks}} TO {{stored traffic_grains}} AS
 SELECT
