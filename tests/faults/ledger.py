@@ -111,12 +111,12 @@ class Ledger:
             if table.split()[0] not in tables:
                 continue
             rolled = await node.sql(
-                f"SELECT {time} AS t, {key}, sum(clicks) AS c, sum(impressions) AS i, uniqCombinedMerge(13)(visitors) AS v "
+                f"SELECT {time} AS t, {key}, sum(clicks) AS c, sum(impressions) AS i, uniqCombinedMerge(12)(visitors) AS v "
                 f"FROM {table} GROUP BY t, {key} ORDER BY t, {key}"
             )
             columns = f"{begin} AS t, client, partner, quality, {_AUDIENCE}, visitor"
             raw = await node.sql(
-                f"SELECT t, {key}, sum(click) AS c, sum(1 - click) AS i, uniqCombinedIf(13)(visitor, click = 1) AS v FROM ("
+                f"SELECT t, {key}, sum(click) AS c, sum(1 - click) AS i, uniqCombinedIf(12)(visitor, click = 1) AS v FROM ("
                 f"SELECT {columns}, 1 AS click FROM clicks UNION ALL SELECT {columns}, 0 AS click FROM impressions"
                 f") GROUP BY t, {key} ORDER BY t, {key}"
             )

@@ -4,8 +4,9 @@
 -- one of its client's on that day: neither can be had by adding up. So each question has states of its own, as few as it needs:
 -- an operator's 30 days of 200 clients are 6,000 instead of several millions of partners' hours. One table, because each table
 -- costs every flush a part and its fsyncs.
--- uniqCombined(13) is exact up to some 1,000 visitors, beyond that its standard error is 1.15 % and a state has at most 6 KB;
--- uniq (0.4 %) has up to 256 KB, and takes 15 times as long to join.
+-- uniqCombined(12) is exact for some hundred visitors; beyond that its standard error is 1.6 % and a state has at most 3 KB. uniq
+-- (0.4 %) has up to 256 KB: to join 30 days of 75 million clicks by 200 clients takes 24 ms with the one, 50 with (13), 800 with
+-- uniq. Quality stands before client, so that the states of bots, which few ask for, are not read on the way.
 {{roll_up}}
 CREATE TABLE IF NOT EXISTS {{create traffic_grains}}
 (
@@ -16,11 +17,11 @@ CREATE TABLE IF NOT EXISTS {{create traffic_grains}}
     quality {{text}},
     clicks UInt64,
     impressions UInt64,
-    visitors AggregateFunction(uniqCombined(13), UInt64)
+    visitors AggregateFunction(uniqCombined(12), UInt64)
 )
 ENGINE = {{engine SummingMergeTree}}
 PARTITION BY toYYYYMM(start)
-ORDER BY (grain, client, start, partner, quality)
+ORDER BY (grain, quality, client, start, partner)
 {{keep 395 start}}
 {{durable}}
 {{spread cityHash64(client, partner)}}

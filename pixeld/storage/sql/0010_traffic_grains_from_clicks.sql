@@ -9,7 +9,7 @@ SELECT
     quality,
     count() AS clicks,
     toUInt64(0) AS impressions,
-    uniqCombinedState(13)(visitor) AS visitors
+    uniqCombinedState(12)(visitor) AS visitors
 FROM {{stored clicks}}
 ARRAY JOIN ['client day', 'client hour', 'partner day', 'partner hour'] AS grain
 GROUP BY grain, start, client, partner, quality

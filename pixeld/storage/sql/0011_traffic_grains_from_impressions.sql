@@ -8,7 +8,7 @@ SELECT
     quality,
     toUInt64(0) AS clicks,
     count() AS impressions,
-    arrayReduce('uniqCombinedState(13)', emptyArrayUInt64()) AS visitors
+    arrayReduce('uniqCombinedState(12)', emptyArrayUInt64()) AS visitors
 FROM {{stored impressions}}
 ARRAY JOIN ['client day', 'client hour', 'partner day', 'partner hour'] AS grain
 GROUP BY grain, start, client, partner, quality

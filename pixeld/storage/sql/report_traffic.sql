@@ -4,7 +4,7 @@ SELECT
     transform(client, splitByChar(',', {clients:String}), splitByChar(',', {currencies:String}), '') AS currency,
     sum(impressions) AS impression_count,
     sum(clicks) AS click_count,
-    uniqCombinedMerge(13)(visitors) AS visitor_count
+    uniqCombinedMerge(12)(visitors) AS visitor_count
 FROM
 (
     SELECT start AS at, *
