@@ -108,14 +108,15 @@ def _method(options: argparse.Namespace, measured: dict[int, dict[str, Any]]) ->
 def _plot(measured: dict[int, dict[str, Any]], file: Path) -> None:
     from matplotlib.figure import Figure  # of the extra `bench`: only what is saved needs it
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xscale="log", yscale="log", xlabel="clicks", ylabel="ms, median")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log", xlabel="clicks", ylabel="ms, median", ylim=(10, 20_000))
+    axes.set_yticks([10, 100, 200, 1000, 10_000], ["10", "100", "200", "1,000", "10,000"])
     for name in _PLOTTED:
         axes.plot(list(measured), [statistics.median(found["ms"][name]) for found in measured.values()], "o-", label=name)
     axes.axhline(200, color="grey", linestyle=":", linewidth=1, label="200 ms")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.set_title("30-day reports: time against clicks")
-    axes.legend(fontsize="small", loc="upper left")
+    figure.legend(fontsize="small", loc="outside right upper")
     figure.savefig(file, metadata={"Date": None})
 
 
