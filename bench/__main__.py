@@ -6,13 +6,14 @@ import argparse
 import signal
 import sys
 
-from bench import connections, flush, growth, latency, load, peers, regression, soak, workers
+from bench import connections, flush, growth, latency, load, peers, query, regression, soak, workers
 
 _COMMANDS = {
     "peers": peers,
     "growth": growth,
     "latency": latency,
     "flush": flush,
+    "query": query,
     "load": load,
     "connections": connections,
     "soak": soak,

@@ -178,12 +178,19 @@ def _checksum(body: bytes) -> bytes:
 
 
 def whole_hours(zone: ZoneInfo, first_s: int, after_s: int) -> bool:
-    """Whether an hour of `zone` always begins with an hour of UTC between the two times.
+    """Whether an hour of `zone` always begins with an hour of UTC between the two times."""
+    return all(offset % timedelta(hours=1) == timedelta(0) for offset in _offsets(zone, first_s, after_s))
 
-    Asked once a day: no zone ever had an offset for less than that.
-    """
+
+def utc_days(zone: ZoneInfo, first_s: int, after_s: int) -> bool:
+    """Whether the days of `zone` between the two times are those of UTC."""
+    return all(offset == timedelta(0) for offset in _offsets(zone, first_s, after_s))
+
+
+def _offsets(zone: ZoneInfo, first_s: int, after_s: int) -> set[timedelta]:
+    """What `zone` is ahead of UTC between the two times. Asked once a day: no zone ever had an offset for less than that."""
     moments = range(first_s, after_s + 86_400, 86_400)
-    return all(datetime.fromtimestamp(s, zone).utcoffset() % timedelta(hours=1) == timedelta(0) for s in moments)  # type: ignore[operator]
+    return {offset for s in moments if (offset := datetime.fromtimestamp(s, zone).utcoffset()) is not None}
 
 
 class Traffic(NamedTuple):
@@ -215,7 +222,8 @@ def performance_result(
 ) -> dict[str, Any]:
     """The performance report: `columns`, `rows` (sorted by the dimensions in the order of `by`), `totals` (a row a currency).
 
-    `traffic_totals` have empty keys: unique visitors cannot be added up. BadInput when there are over MAX_ROWS rows.
+    `traffic_totals` have empty keys and are added up: what is unique to a day and a client, not to a partner or an hour.
+    BadInput when there are over MAX_ROWS rows.
     """
     sales = list(sales)
     rows = _joined(traffic, sales)

@@ -24,6 +24,7 @@ from pixeld.domain.reports import (
     encode_cursor,
     order_row,
     performance_result,
+    utc_days,
     whole_hours,
 )
 from pixeld.storage.warehouse import Warehouse
@@ -31,6 +32,9 @@ from pixeld.storage.warehouse import Warehouse
 Clients = Mapping[str, tuple[str, str]]
 _CLICK_ONLY = {Dimension.S1, Dimension.S2, Dimension.S3, Dimension.S4, Dimension.S5, Dimension.CREATIVE}
 _AUDIENCE = {Dimension.COUNTRY, Dimension.DEVICE, Dimension.BROWSER, Dimension.OS, Dimension.LANGUAGE}
+# Numbers of visitors differ between clients, and between days of UTC: what is unique to each adds up.
+_ADDITIVE = {Dimension.CLIENT}
+_CALENDAR = {Dimension.DAY, Dimension.MONTH}  # where they are UTC's
 # Numbers, because they are cheap to group by and the same in every engine; `domain.reports.label` makes them readable.
 _EXPRESSIONS = {dimension: dimension.value for dimension in Dimension} | {
     Dimension.HOUR: "toUInt32(toStartOfHour(at, {tz:String}))",
@@ -62,19 +66,32 @@ class Reports:
         by_click = "report_orders_by_click" if _CLICK_ONLY & set(query.by) else "report_orders"
         sales = [
             Sales(_key(row, query.by), row["currency"], row["order_count"], row["revenue_minor"])
-            for row in await self._run(by_click, "", query.by, params)
+            for row in await self._run(by_click, query.by, params)
         ]
         # Known only now: the query above has connected.
-        source = _source(query, whole_hours(zone, from_s, until_s) and self._warehouse.features.roll_ups)
-        traffic = [
-            Traffic(_key(row, query.by), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
-            for row in await self._run(*source, query.by, params)
+        rolled_up = whole_hours(zone, from_s, until_s) and self._warehouse.features.roll_ups
+        whole_days = utc_days(zone, from_s, until_s)
+        traffic = await self._traffic(scope, query, query.by, rolled_up, whole_days, params)
+        if set(query.by) <= (_ADDITIVE | _CALENDAR if whole_days else _ADDITIVE):
+            totals = traffic
+        else:  # by days of UTC, which add up
+            totals = await self._traffic(scope, query, (Dimension.DAY,), rolled_up, whole_days, params | {"tz": "UTC"})
+        return performance_result(query.by, zone, traffic, [row._replace(key=()) for row in totals], sales)
+
+    async def _traffic(
+        self,
+        scope: Scope,
+        query: PerformanceQuery,
+        by: tuple[Dimension, ...],
+        rolled_up: bool,
+        whole_days: bool,
+        params: dict[str, str | int],
+    ) -> list[Traffic]:
+        report, grain = _source(scope, query, by, rolled_up, whole_days)
+        return [
+            Traffic(_key(row, by), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
+            for row in await self._run(report, by, params | {"grain": grain})
         ]
-        totals = [
-            Traffic((), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
-            for row in await self._run(*source, (), params)
-        ]
-        return performance_result(query.by, zone, traffic, totals, sales)
 
     async def orders(self, scope: Scope, query: OrdersQuery, clients: Clients | None = None) -> dict[str, Any]:
         zone = ZoneInfo(query.tz or (clients or {}).get(query.single_client(scope), ("", "UTC"))[1])
@@ -85,7 +102,7 @@ class Reports:
             "after_order": after.order,
             "limit": query.limit + 1,  # one more tells whether there is a next page
         }
-        rows = await self._warehouse.query(statement("report_order_list"), params)
+        rows = await self._run("report_order_list", (), params)
         page = rows[: query.limit]
         last = page[-1] if len(rows) > query.limit else None
         return {
@@ -93,21 +110,25 @@ class Reports:
             "next": encode_cursor(Position(last["at_ms"], last["client"], last["order_id"])) if last else None,
         }
 
-    async def _run(
-        self, report: str, table: str, by: tuple[Dimension, ...], params: dict[str, str | int]
-    ) -> list[dict[str, Any]]:
+    async def _run(self, report: str, by: tuple[Dimension, ...], params: dict[str, str | int]) -> list[dict[str, Any]]:
         select = "".join(f"{_EXPRESSIONS[dimension]} AS d{i}, " for i, dimension in enumerate(by))
         group = "".join(f"d{i}, " for i in range(len(by)))
-        sql = statement(report).replace("{{select}}", select).replace("{{group}}", group).replace("{{table}}", table)
-        return await self._warehouse.query(sql, params)
+        sql = statement(report).replace("{{select}}", select).replace("{{group}}", group)
+        return await self._warehouse.query(sql.replace("{{orders}}", statement("standing_orders")), params)
 
 
-def _source(query: PerformanceQuery, rolled_up: bool) -> tuple[str, str]:
-    """(report, table): the smallest table that knows every dimension."""
-    by = set(query.by)
-    if by & _CLICK_ONLY or not rolled_up:
+def _source(
+    scope: Scope, query: PerformanceQuery, by: tuple[Dimension, ...], rolled_up: bool, whole_days: bool
+) -> tuple[str, str]:
+    """(report, grain): the fewest rows that know what is asked."""
+    asked = set(by)
+    if asked & _CLICK_ONLY or not rolled_up:
         return "report_traffic_raw", ""
-    return "report_traffic", "traffic_hourly" if by & _AUDIENCE else "partner_hourly"
+    if asked & _AUDIENCE:
+        return "report_traffic_by_audience", ""
+    partners = Dimension.PARTNER in asked or query.partner or scope.role == "partner"
+    days = whole_days and Dimension.HOUR not in asked
+    return "report_traffic", f"{'partner' if partners else 'client'} {'day' if days else 'hour'}"
 
 
 def _params(scope: Scope, client: str, partner: str, from_s: int, until_s: int) -> dict[str, str | int]:

@@ -28,7 +28,7 @@ def promised(path=Path(__file__).parents[2] / "config" / "privacy.toml"):
 
 def test_every_table_that_holds_events_is_kept_as_long_as_the_map_says():
     days = {frozenset(days) for days in promised().values()}
-    assert frozenset({kept_days(name) for name in ("clicks", "impressions", "traffic_hourly", "partner_hourly")}) in days
+    assert frozenset({kept_days(name) for name in ("clicks", "impressions", "traffic_hourly", "traffic_grains")}) in days
     assert frozenset({kept_days(name) for name in ("order_events", "test_order_events")}) in days
 
 

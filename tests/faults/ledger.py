@@ -9,9 +9,15 @@ PARTNERS = ("blog", "deals")
 TABLES = {"click": ("clicks", "s1"), "impression": ("impressions", "s1"), "order": ("order_events", "order_id")}
 HANG_S = 25.0  # a reply must come, or the connection end, within it: two patient Redis timeouts and a stop
 _PACE_S = 0.01
-_KEY = "hour, client, partner, quality"
 _AUDIENCE = "country, device, browser, os, language"
-_ROLL_UPS = {"traffic_hourly": f"{_KEY}, {_AUDIENCE}", "partner_hourly": _KEY}
+# (the roll-up, the column of its time, the UTC time that it is of, what else tells its rows apart)
+_ROLL_UPS = [
+    ("traffic_hourly", "hour", "toStartOfHour(at)", f"client, partner, quality, {_AUDIENCE}"),
+    ("traffic_grains WHERE grain = 'client day'", "start", "toStartOfDay(at)", "client, quality"),
+    ("traffic_grains WHERE grain = 'client hour'", "start", "toStartOfHour(at)", "client, quality"),
+    ("traffic_grains WHERE grain = 'partner day'", "start", "toStartOfDay(at)", "client, partner, quality"),
+    ("traffic_grains WHERE grain = 'partner hour'", "start", "toStartOfHour(at)", "client, partner, quality"),
+]
 
 
 @dataclass
@@ -101,18 +107,18 @@ class Ledger:
     async def _roll_ups(self, node):
         tables = {row["name"] for row in await node.sql("SELECT name FROM system.tables WHERE database = currentDatabase()")}
         found = []
-        for table, key in _ROLL_UPS.items():
-            if table not in tables:
+        for table, time, begin, key in _ROLL_UPS:
+            if table.split()[0] not in tables:
                 continue
             rolled = await node.sql(
-                f"SELECT {key}, sum(clicks) AS c, sum(impressions) AS i, uniqMerge(visitors) AS v FROM {table} "
-                f"GROUP BY {key} ORDER BY {key}"
+                f"SELECT {time} AS t, {key}, sum(clicks) AS c, sum(impressions) AS i, uniqCombinedMerge(12)(visitors) AS v "
+                f"FROM {table} GROUP BY t, {key} ORDER BY t, {key}"
             )
-            columns = f"toStartOfHour(at) AS hour, client, partner, quality, {_AUDIENCE}, visitor"
+            columns = f"{begin} AS t, client, partner, quality, {_AUDIENCE}, visitor"
             raw = await node.sql(
-                f"SELECT {key}, sum(click) AS c, sum(1 - click) AS i, uniqIf(visitor, click = 1) AS v FROM ("
+                f"SELECT t, {key}, sum(click) AS c, sum(1 - click) AS i, uniqCombinedIf(12)(visitor, click = 1) AS v FROM ("
                 f"SELECT {columns}, 1 AS click FROM clicks UNION ALL SELECT {columns}, 0 AS click FROM impressions"
-                f") GROUP BY {key} ORDER BY {key}"
+                f") GROUP BY t, {key} ORDER BY t, {key}"
             )
             if rolled != raw:
                 found.append(f"{table} differs from the raw tables: {_differing(rolled, raw)}")

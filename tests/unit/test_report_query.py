@@ -20,6 +20,7 @@ from pixeld.domain.reports import (
     label,
     order_row,
     performance_result,
+    utc_days,
     whole_hours,
 )
 from pixeld.errors import BadInput
@@ -226,6 +227,22 @@ def test_half_an_hour_of_summer_is_noticed():
     change = PerformanceQuery.parse({"from": "2026-04-01", "to": "2026-04-05"}, TODAY).bounds(lord_howe)
     assert whole_hours(lord_howe, *summer) is True
     assert whole_hours(lord_howe, *change) is False
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "utc"),
+    [
+        ("UTC", "2026-01-01", "2026-12-31", True),
+        ("Africa/Abidjan", "2026-01-01", "2026-12-31", True),
+        ("Europe/London", "2026-01-01", "2026-03-28", True),
+        ("Europe/London", "2026-01-01", "2026-03-29", False),
+        ("America/New_York", "2026-01-01", "2026-01-30", False),
+    ],
+    ids=["UTC", "a zone without an offset", "a zone's winter", "to the day on which its clocks change", "never"],
+)
+def test_a_roll_up_by_utc_days_serves_zones_while_they_have_no_offset(zone, first, last, utc):
+    query = PerformanceQuery.parse({"from": first, "to": last}, TODAY)
+    assert utc_days(ZoneInfo(zone), *query.bounds(ZoneInfo(zone))) is utc
 
 
 @pytest.mark.parametrize(

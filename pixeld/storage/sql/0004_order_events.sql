@@ -1,4 +1,5 @@
 -- Every observation of every order. Sorted by order id, so that the observations of one order lie together.
+-- `order_key` is for what would be too slow with texts; two orders may share one, so that it excludes and never decides.
 CREATE TABLE IF NOT EXISTS {{create order_events}}
 (
     at_ms UInt64,
@@ -19,7 +20,8 @@ CREATE TABLE IF NOT EXISTS {{create order_events}}
     os String,
     language String,
     event_id String,
-    at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
+    at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC'),
+    order_key UInt64 DEFAULT cityHash64(client, order_id)
 )
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)

@@ -1,5 +1,5 @@
 -- Clicks and impressions by the hour (UTC) and audience. Merges sum the counts and join the visitor states of equal keys;
--- until they have, several rows stand for one key: readers use sum() and uniqMerge().
+-- until they have, several rows stand for one key: readers use sum() and uniqCombinedMerge(12)().
 {{roll_up}}
 CREATE TABLE IF NOT EXISTS {{create traffic_hourly}}
 (
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS {{create traffic_hourly}}
     language {{text}},
     clicks UInt64,
     impressions UInt64,
-    visitors AggregateFunction(uniq, UInt64)
+    visitors AggregateFunction(uniqCombined(12), UInt64)
 )
 ENGINE = {{engine SummingMergeTree}}
 PARTITION BY toYYYYMM(hour)

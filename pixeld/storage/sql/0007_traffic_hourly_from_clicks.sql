@@ -4,6 +4,6 @@ SELECT
     toStartOfHour(at) AS hour, client, partner, quality, country, device, browser, os, language,
     count() AS clicks,
     toUInt64(0) AS impressions,
-    uniqState(visitor) AS visitors
+    uniqCombinedState(12)(visitor) AS visitors
 FROM {{stored clicks}}
 GROUP BY hour, client, partner, quality, country, device, browser, os, language

@@ -5,6 +5,6 @@ SELECT
     toStartOfHour(at) AS hour, client, partner, quality, country, device, browser, os, language,
     toUInt64(0) AS clicks,
     count() AS impressions,
-    arrayReduce('uniqState', emptyArrayUInt64()) AS visitors
+    arrayReduce('uniqCombinedState(12)', emptyArrayUInt64()) AS visitors
 FROM {{stored impressions}}
 GROUP BY hour, client, partner, quality, country, device, browser, os, language

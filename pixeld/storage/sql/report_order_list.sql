@@ -6,15 +6,8 @@ FROM orders
 WHERE (client, order_id) IN
 (
     SELECT client, order_id
-    FROM orders
-    WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
-        AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
-        AND ({client:String} = '' OR client = {client:String})
-        AND ({partner:String} = '' OR partner = {partner:String})
-        AND ({after_ms:UInt64} = 0 OR (at_ms, client, order_id) < ({after_ms:UInt64}, {after_client:String}, {after_order:String}))
+    FROM {{orders}}
+    WHERE ({after_ms:UInt64} = 0 OR (at_ms, client, order_id) < ({after_ms:UInt64}, {after_client:String}, {after_order:String}))
     ORDER BY at_ms DESC, client DESC, order_id DESC
     LIMIT {limit:UInt32}
 )

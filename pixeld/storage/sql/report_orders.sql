@@ -1,5 +1,4 @@
--- Orders and revenue. The time condition comes after the grouping of the view: an order counts when its standing observation
--- was made, and which one that is depends on all of them.
+-- Orders and revenue.
 SELECT
     {{select}}
     currency,
@@ -8,14 +7,7 @@ SELECT
 FROM
 (
     SELECT ordered_at AS at, *
-    FROM orders
-    WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
-        AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
-        AND ({client:String} = '' OR client = {client:String})
-        AND ({partner:String} = '' OR partner = {partner:String})
+    FROM {{orders}}
 )
 GROUP BY {{group}} currency
 LIMIT {limit:UInt32}

@@ -7,14 +7,7 @@ SELECT
 FROM
 (
     SELECT ordered_at AS at, client, partner, quality, click_id, country, device, browser, os, language, currency, amount_minor
-    FROM orders
-    WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
-        AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
-        AND ({client:String} = '' OR client = {client:String})
-        AND ({partner:String} = '' OR partner = {partner:String})
+    FROM {{orders}}
 ) AS credited
 ANY LEFT JOIN
 (
@@ -31,14 +24,7 @@ ANY LEFT JOIN
         AND click_id IN
         (
             SELECT click_id
-            FROM orders
-            WHERE ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
-                AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
-                AND ({scope:String} = 'operator'
-                    OR ({scope:String} = 'client' AND client = {scope_id:String})
-                    OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
-                AND ({client:String} = '' OR client = {client:String})
-                AND ({partner:String} = '' OR partner = {partner:String})
+            FROM {{orders}}
         )
 ) AS earning USING (client, click_id)
 GROUP BY {{group}} currency

@@ -1,16 +1,17 @@
--- Clicks, impressions and visitors from a roll-up.
+-- Clicks, impressions and visitors, from the rows of one grain.
 SELECT
     {{select}}
     transform(client, splitByChar(',', {clients:String}), splitByChar(',', {currencies:String}), '') AS currency,
     sum(impressions) AS impression_count,
     sum(clicks) AS click_count,
-    uniqMerge(visitors) AS visitor_count
+    uniqCombinedMerge(12)(visitors) AS visitor_count
 FROM
 (
-    SELECT hour AS at, *
-    FROM {{table}}
-    WHERE hour >= toDateTime({from_s:UInt32}, 'UTC')
-        AND hour < toDateTime({until_s:UInt32}, 'UTC')
+    SELECT start AS at, *
+    FROM traffic_grains
+    WHERE grain = {grain:String}
+        AND start >= toDateTime({from_s:UInt32}, 'UTC')
+        AND start < toDateTime({until_s:UInt32}, 'UTC')
         AND ({scope:String} = 'operator'
             OR ({scope:String} = 'client' AND client = {scope_id:String})
             OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
