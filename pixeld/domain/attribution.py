@@ -11,7 +11,7 @@ _CLICK, _COOKIE = str(Method.CLICK), str(Method.COOKIE)  # looking a member up t
 
 
 def attribute(
-    keys: Keyring, click: str, cookie: Iterable[str], *, client: str, now_s: int, window_s: int, approved: Container[str]
+    keys: Keyring, click: str, cookie: Iterable[str], client: str, now_s: int, window_s: int, approved: Container[str]
 ) -> tuple[Referral, str] | None:
     """Last click: the first candidate that counts and how it was found (a Method), or None.
 

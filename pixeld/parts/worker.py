@@ -110,7 +110,7 @@ class Worker:
         node.start(stack, tasks, self._flushed, nothing, _LOOK_S)
         tasks.start("registry", self._registry.follow())
         await intake.listen(stack, bound)
-        gc.freeze()  # what start-up made lives for ever; the collector needn't look at it again
+        gc.freeze()  # what start-up made lives for ever; other thresholds for the rest save nothing that shows
         self._node = node
         log.info("a worker answers", extra={"node": data.node, "epoch": node.epoch})
         return node

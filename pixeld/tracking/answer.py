@@ -204,10 +204,10 @@ class Tracker:
             self._keys,
             click,
             referral.read(facts.cookie, self._cookie_name),
-            client=client.id,
-            now_s=facts.now_ms // 1000,
-            window_s=shop.window_s,
-            approved=shop.approved,
+            client.id,
+            facts.now_ms // 1000,
+            shop.window_s,
+            shop.approved,
         )
         partner, click_id, clicked_at, method = "", "", 0, ""
         if earned is not None:

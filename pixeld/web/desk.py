@@ -59,7 +59,7 @@ class Desk:
     every address may send as much as it likes.
     """
 
-    __slots__ = ("_date_line", "_date_s", "answers", "clock", "intake", "limiter", "metrics", "origin", "tracker")
+    __slots__ = ("_date_from_ms", "answers", "clock", "date_line", "intake", "limiter", "metrics", "origin", "tracker")
 
     def __init__(
         self,
@@ -72,16 +72,22 @@ class Desk:
     ) -> None:
         self.tracker, self.intake, self.metrics, self.clock, self.origin = tracker, intake, metrics, clock, origin
         self.limiter, self.answers = limiter, metrics.answers
-        self._date_s, self._date_line = -1, b""
+        self._date_from_ms = -1000
+        #: `Date: …` (RFC 9110 §5.6.7) of the newest answer, and the empty line behind it. Replies leave milliseconds later.
+        self.date_line = b""
 
     def take(self, case: Case, method: str, target: str, cookie: str, forwarded: str, said: Said, peer: Peer) -> None:
         """Answer a request; `case.reply` is there at once, or as soon as its event is stored or can't be.
 
         `forwarded` is its `X-Forwarded-For`, which nobody looks at unless `peer` is trusted.
         """
+        now_ms = self.clock()
+        if not self._date_from_ms <= now_ms < self._date_from_ms + 1000:
+            self._date_from_ms = now_ms // 1000 * 1000
+            self.date_line = f"Date: {formatdate(now_ms // 1000, usegmt=True)}\r\n\r\n".encode()
         browser, told = said
         address, country = self.origin.of(peer, forwarded, told) if peer.trusted else (peer.address, peer.country)
-        answer = self.tracker.answer(_new(Facts, (method, target, cookie, browser, address, country, self.clock())))
+        answer = self.tracker.answer(_new(Facts, (method, target, cookie, browser, address, country, now_ms)))
         if self.limiter is not None and answer.line is not None and answer.counted[0] in _LIMITED:
             # A trusted proxy that names nobody is no visitor: one bucket for all behind it would drop nearly everything.
             named = not peer.trusted or address != peer.address
@@ -99,13 +105,6 @@ class Desk:
         """The same for a request whose headers have been parsed."""
         forwarded = self.origin.forwarded(headers) if peer.trusted else ""
         self.take(case, method, target, headers.get(hdrs.COOKIE, ""), forwarded, said(headers, self.origin), peer)
-
-    def date_line(self) -> bytes:
-        """`Date: …` (RFC 9110 §5.6.7) and the empty line behind it, made once a second."""
-        now_s = self.clock() // 1000
-        if now_s != self._date_s:
-            self._date_s, self._date_line = now_s, f"Date: {formatdate(now_s, usegmt=True)}\r\n\r\n".encode()
-        return self._date_line
 
 
 def said(headers: MultiMapping[str], origin: Origin) -> Said:

@@ -143,7 +143,7 @@ class HotRequestHandler(ColdRequestHandler):
         waiting = self.waiting
         if not waiting or waiting[0].reply is None:
             return
-        end, out = self.desk.date_line(), b""
+        end, out = self.desk.date_line, b""
         while waiting and (reply := waiting[0].reply) is not None:
             waiting.popleft()
             out += reply.head + end + reply.body  # one, mostly, for which this is faster than a list to join

@@ -25,9 +25,8 @@ class PlainRequestHandler(HotRequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """As the base class, or past it."""
-        if self.plain:
-            self.plain = self._answered(data)
-        if not self.plain:
+        if not (self.plain and self._answered(data)):
+            self.plain = False
             super().data_received(data)
 
     def _answered(self, data: bytes) -> bool:

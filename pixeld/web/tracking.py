@@ -40,6 +40,6 @@ async def handle(request: web.Request) -> web.Response:
     if case.reply is None:
         await known
     assert case.reply is not None
-    date = desk.date_line().decode().strip().partition(": ")
+    date = desk.date_line.decode().strip().partition(": ")
     headers = [*case.reply.headers, (date[0], date[2])]
     return web.Response(status=case.reply.status, headers=headers, body=case.reply.body)
