@@ -34,12 +34,14 @@ class PlainRequestHandler(HotRequestHandler):
         if self.transport is None or self.writing_paused or self.reading_held or len(self.waiting) >= MAX_WAITING:
             return False
         peer = self.peer
+        first = peer is None
         if peer is None:
             peer = self.met()
-            self.guard.arrived()
         request = self.recognise(data, peer.trusted)
         if request is None:
             return False
+        if first:
+            self.guard.arrived()
         target, cookie, forwarded, said = request
         case = Case(self.desk, self.release)
         try:
