@@ -108,24 +108,17 @@ class HotRequestHandler(ColdRequestHandler):
     """aiohttp's connection, whose hot requests never get as far as its handlers."""
 
     __slots__ = ("desk", "leaving", "peer", "reading_held", "waiting")  # none is a name of the base class
+    peer: Peer | None
 
     def __init__(self, manager: web.Server, *, desk: Desk, **limits: Any) -> None:
         super().__init__(manager, **limits)
-        self.desk, self.waiting, self.reading_held = desk, deque[Case](), False
-        self.peer: Peer | None = None
+        self.desk, self.waiting, self.reading_held, self.peer = desk, deque[Case](), False, None
         self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
         self._parser = HotParser(self.guard, self)  # type: ignore[assignment]
 
-    def failed(self, error: Exception) -> bool:
-        """Count and tell that an answer raised; False."""
-        self.desk.metrics.add("pixeld_answer_errors_total")
-        self.log_exception("Error answering a request; it is tried again the ordinary way", exc_info=error)
-        return False
-
     def met(self) -> Peer:
         """The other end, asked for once."""
-        if self.peer is None:
-            self.peer = self.desk.origin.peer(self.peername)
+        self.peer = self.peer or self.desk.origin.peer(self.peername)
         return self.peer
 
     def answer(self, message: RawRequestMessage) -> bool:
@@ -134,7 +127,8 @@ class HotRequestHandler(ColdRequestHandler):
         try:
             self.desk.take_parsed(case, message.method, message.path, message.headers, self.met())
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
-            return self.failed(error)
+            self.desk.failed(error)
+            return False
         self.waiting.append(case)
         return True
 

@@ -47,7 +47,8 @@ class PlainRequestHandler(HotRequestHandler):
         try:
             self.desk.take(case, "GET", target, cookie, forwarded, said, peer)
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
-            return self.failed(error)
+            self.desk.failed(error)
+            return False
         self.waiting.append(case)
         if case.reply is not None:
             self.release()
