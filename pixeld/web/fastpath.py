@@ -108,11 +108,11 @@ class HotRequestHandler(ColdRequestHandler):
     """aiohttp's connection, whose hot requests never get as far as its handlers."""
 
     __slots__ = ("desk", "leaving", "peer", "reading_held", "waiting")  # none is a name of the base class
-    peer: Peer | None
 
     def __init__(self, manager: web.Server, *, desk: Desk, **limits: Any) -> None:
         super().__init__(manager, **limits)
-        self.desk, self.waiting, self.reading_held, self.peer = desk, deque[Case](), False, None
+        self.desk, self.waiting, self.reading_held = desk, deque[Case](), False
+        self.peer: Peer | None = None
         self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
         self._parser = HotParser(self.guard, self)  # type: ignore[assignment]
 
