@@ -1,8 +1,10 @@
 """What the crew tells its workers and hears from them, without their processes."""
 
 import asyncio
+import configparser
 import json
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 from pixeld.metrics import Metrics
@@ -60,3 +62,9 @@ async def test_a_look_that_arrives_together_with_the_last_report_does_not_take_i
     await asyncio.gather(looking, worker._channel.run())
     metrics.settle(worker.name)
     assert metrics.counts == {"pixeld_stored_events_total": 3}
+
+
+def test_systemd_leaves_a_worker_that_ran_out_of_memory_to_its_office():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(Path(__file__).parents[2] / "config" / "pixeld.service")
+    assert unit["Service"]["OOMPolicy"] == "continue"
