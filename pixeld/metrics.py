@@ -39,6 +39,7 @@ COUNTERS = {
     "pixeld_refused_connections_total": "Connections closed at once, because max_connections were open.",
     "pixeld_slow_requests_total": "Connections closed because a request took longer than request_s to arrive.",
     "pixeld_worker_restarts_total": "Processes that answer which had ended by themselves and were started again.",
+    "pixeld_worker_kills_total": "Processes that answer which hung and were killed; each is started again.",
     "pixeld_answer_errors_total": "Attempts to answer that raised; the request was tried again the ordinary way.",
 }
 _ANSWERED = "pixeld_answers_total"

@@ -17,6 +17,7 @@ from pixeld.errors import PixeldError, Unavailable
 from pixeld.tasks import cancel
 
 _MAX_LINE = 1 << 20  # a report of every counter takes some 4 KB
+_OWED = 8  # answers that are waited for, by what was asked; a process that hangs must not fill our memory with questions
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 Told = Callable[[str, dict[str, Any]], None]
@@ -28,20 +29,16 @@ class Channel:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, told: Told) -> None:
         self._reader, self._writer, self._answer, self._told = reader, writer, answer, told
         self._numbers = count(1)
-        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[int, tuple[str, asyncio.Future[Any]]] = {}  # until the answer, whoever still waits for it
         self._answering: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.heard = 0  #: messages from the other end so far
 
     @classmethod
     async def over(cls, end: socket.socket, answer: Answer, told: Told) -> Channel:
         """A channel over this end of a socket pair, which it closes."""
         reader, writer = await asyncio.open_unix_connection(sock=end, limit=_MAX_LINE)
         return cls(reader, writer, answer, told)
-
-    @property
-    def unanswered(self) -> int:
-        """How many questions the other end owes an answer to."""
-        return len(self._asked)
 
     async def run(self) -> None:
         """Take what comes, until the other end is gone."""
@@ -52,24 +49,24 @@ class Channel:
             pass  # reset: it is gone as well
         finally:
             self._closed = True
-            for asked in self._asked.values():
-                if not asked.done():
-                    asked.set_exception(Unavailable("the process has ended"))
+            for _, reply in self._asked.values():
+                if not reply.done():
+                    reply.set_exception(Unavailable("the process has ended"))
             for task in list(self._answering):
                 await cancel(task)
             self._writer.close()
 
     async def ask(self, what: str, **given: Any) -> Any:
-        """The other end's answer. Unavailable when it has ended, or said no."""
+        """The other end's answer. Unavailable when it has ended, said no, or owes too many answers to the same question."""
         if self._closed:
             raise Unavailable("the process has ended")
+        if sum(asked == what for asked, _ in self._asked.values()) >= _OWED:
+            raise Unavailable(f"it has left {_OWED} questions unanswered")
         number = next(self._numbers)
-        self._asked[number] = reply = asyncio.get_running_loop().create_future()
-        try:
-            self._send({"ask": what, "number": number, "given": given})
-            return await reply
-        finally:
-            del self._asked[number]
+        self._send({"ask": what, "number": number, "given": given})
+        reply = asyncio.get_running_loop().create_future()
+        self._asked[number] = what, reply
+        return await reply
 
     def tell(self, what: str, **given: Any) -> None:
         """Say it, if there is still somebody to hear it; no answer is waited for."""
@@ -89,6 +86,7 @@ class Channel:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
     def _take(self, message: dict[str, Any]) -> None:
+        self.heard += 1
         if "tell" in message:
             self._told(message["tell"], message["given"])
             return
@@ -97,8 +95,8 @@ class Channel:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
             return
-        reply = self._asked.get(message["number"])
-        if reply is None or reply.done():
+        _, reply = self._asked.pop(message["number"])
+        if reply.done():
             return  # whoever asked didn't wait so long
         if "error" in message:
             reply.set_exception(Unavailable(message["error"]))

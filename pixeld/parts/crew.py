@@ -1,4 +1,5 @@
-"""The crew: the workers of an office, each a process that is started, looked at every second, and started again when it ends.
+"""The crew: the workers of an office, each a process that is started, looked at every second, killed when it hangs, and
+started again when it ends.
 
 A worker is told everything over its channel, and tells what it has counted; the end of one process ends the channel, so that
 neither goes on without the other.
@@ -33,7 +34,13 @@ log = logging.getLogger(__name__)
 WORKERS = "workers"  # in the data directory: a data directory for each
 _LOOK_S = 1.0  # how long a worker may take to say how it is, and how often it is asked
 _ASK_S = 0.05  # between attempts to have one that has ended ship what it left
-_OWED = 8  # questions that a worker leaves unanswered; no more are asked then
+# Looks in a row, some 10 s, without a word: then it hangs, and would keep its share of new visitors waiting for ever. One that
+# works answers within _LOOK_S; one that has too much to do, later, but it does. Looks and not seconds: when this process has
+# paused (a stopped job, a suspended machine), its workers were not silent.
+_SILENT_LOOKS = 5
+# A start that takes longer hangs. Visitors don't wait for it, as it doesn't listen yet, so the limit is wide: a start takes
+# 0.5 s of CPU time, several at once, and 20 s more when Redis hangs; and shutdown_s for its data directory, which is added.
+_START_S = 60.0
 _AGAIN_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # before a worker is started again, by how often it has just failed
 _WELL_S = 30.0  # who answered for so long has not failed at starting
 _STOP_SHARE = 0.8  # of shutdown_s: a worker that takes longer to stop is killed, so that what it shipped is still flushed
@@ -57,34 +64,41 @@ class Worker:
         self._well = asyncio.Event()  # set while it answers the public
         self._started: asyncio.Future[None] | None = None
         self._last: Look | None = None
+        self._heard = self._silent_looks = 0
         self._problem: str | None = "it is starting"
         self._flushed_before = 0
 
     async def start(self) -> None:
-        """Start a process; return when it answers the public. Raises what it says is wrong, or Unavailable when it ends."""
-        loop = asyncio.get_running_loop()
-        self._problem, self._started = "it is starting", loop.create_future()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _spawn(theirs)
-        self._channel = await Channel.over(ours, self._answer, self._told)
+        """Start a process; return when it answers the public. Raises what it says is wrong, or Unavailable when there is none,
+        it ends, or it hangs: that one is killed.
+        """
+        self._process = self._channel = self._reading = None
+        self._heard = self._silent_looks = 0
+        self._problem, self._started = "it is starting", asyncio.get_running_loop().create_future()
+        try:
+            self._channel = await self._connect()
+        except OSError as error:
+            raise Unavailable(f"{self.name}: the system starts no process for it: {error}") from None
         self._reading = asyncio.create_task(self._channel.run())
-        await asyncio.wait((self._reading, self._started), return_when=asyncio.FIRST_COMPLETED)
+        limit_s = _START_S + self._crew.settings.shutdown_s
+        ends = (self._reading, self._started)
+        await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if not self._started.done():
             self._started.cancel()
-            raise Unavailable(f"{self.name} ended while it was starting; what it wrote to the log says why")
+            if self._reading.done():
+                raise Unavailable(f"{self.name} ended while it was starting; what it wrote to the log says why")
+            self._kill(why := f"{self.name} has not started within {limit_s:.0f} s")
+            raise Unavailable(f"{why}, and is killed")
         self._started.result()
         self._problem = None
         self._well.set()
 
-    async def gone(self) -> int:
-        """Wait for the end of the process; its exit code."""
-        assert self._reading is not None and self._process is not None
-        await asyncio.shield(self._reading)
-        if self._well.is_set():  # else it has said why it can't start
-            self._problem = "it has ended, and is started again"
-        self._well.clear()
-        code = await asyncio.to_thread(self._process.wait)
+    async def gone(self) -> int | None:
+        """Wait for the end of the process; its exit code, None when there was none."""
+        if self._reading is not None:
+            await asyncio.shield(self._reading)
+        self._lost("it has ended, and is started again")
+        code = await asyncio.to_thread(self._process.wait) if self._process is not None else None
         self._crew.metrics.settle(self.name)
         if self._last is not None:  # what waits in its queue and its spill still waits
             self._last = self._last._replace(connections=0, refusing=False)
@@ -99,7 +113,7 @@ class Worker:
             code = await self.gone()
             failures = 0 if loop.time() - since >= _WELL_S else failures
             restart = {"worker": self._number, "exit_code": code, "after_s": _AGAIN_S[min(failures, len(_AGAIN_S) - 1)]}
-            log.error("a worker has ended and is started again", extra=restart)
+            log.error("a worker is started again", extra=restart)
             await asyncio.sleep(restart["after_s"] or 0)
             failures += 1
             self._crew.metrics.add("pixeld_worker_restarts_total")
@@ -111,9 +125,12 @@ class Worker:
 
     async def stop(self, patience_s: float) -> None:
         """Tell it to stop and wait until it has; past that it is killed. What it answered is in Redis, or on its disk."""
-        if self._process is None or self._channel is None:
+        if self._process is None:
             return
-        self._channel.tell("stop")
+        if self._channel is None:  # it has just been started, and has answered nobody
+            self._process.kill()
+        else:
+            self._channel.tell("stop")
         gone = asyncio.create_task(self.gone())
         await asyncio.wait((gone,), timeout=patience_s)
         if not gone.done():
@@ -124,7 +141,7 @@ class Worker:
 
     async def look(self) -> Look | None:
         """How it is now; as last seen, if ever, when it doesn't say so within a second."""
-        if self._channel is None or not self._well.is_set() or self._channel.unanswered >= _OWED:
+        if self._channel is None or not self._well.is_set():
             return self._last
         flusher = self._flusher
         assert flusher is not None
@@ -132,17 +149,30 @@ class Worker:
             async with asyncio.timeout(_LOOK_S):
                 said = await self._channel.ask("look", flushed=flusher.events - self._flushed_before, problem=flusher.problem)
         except TimeoutError:
-            self._problem = f"it has not answered within {_LOOK_S:.0f} s"
-            return self._last
+            said, problem = None, f"it has not answered within {_LOOK_S:.0f} s"
         except Unavailable as error:
-            self._problem = str(error)
+            said, problem = None, str(error)
+        if not self._well.is_set():  # it has ended since, and has said last what it counted and why
             return self._last
-        if self._well.is_set():  # else it has ended since, and what it counted is settled
+        if said is None:
+            self._problem = problem
+        else:
             self._last = Look(**said["look"])
             self._crew.metrics.merge(self.name, said["report"])
             unread = "it has not read clients and partners from Redis yet"
             self._problem = unread if said["registry"] is None else None
         return self._last
+
+    async def watch(self) -> None:
+        """Look at it, and kill one that hangs; `keep` starts another."""
+        await self.look()
+        if self._channel is None or not self._well.is_set():
+            return
+        self._silent_looks = self._silent_looks + 1 if self._channel.heard == self._heard else 0
+        self._heard = self._channel.heard
+        if self._silent_looks >= _SILENT_LOOKS:
+            self._lost(why := f"it has answered none of {_SILENT_LOOKS} looks")
+            self._kill(why)
 
     async def shipped(self) -> None:
         """Return when everything that it has answered so far is in Redis; one that has ended sees to it when it is back."""
@@ -156,7 +186,7 @@ class Worker:
 
     async def refresh(self) -> None:
         """Have it read the registry, if it answers: one that doesn't follows by itself."""
-        if self._channel is not None and self._well.is_set() and self._channel.unanswered < _OWED:
+        if self._channel is not None and self._well.is_set():
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._channel.ask("refresh")
@@ -185,6 +215,29 @@ class Worker:
         pid = self._process.pid if self._process else None
         return {"ok": self._problem is None, "pid": pid} | ({"reason": self._problem} if self._problem else {})
 
+    async def _connect(self) -> Channel:
+        """Start a process; our end of its channel. OSError when the system gives none."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = _spawn(theirs)
+            return await Channel.over(ours, self._answer, self._told)
+        except BaseException:
+            ours.close()  # and with it ends the process, if there is one
+            raise
+
+    def _lost(self, why: str) -> None:
+        """It no longer answers; who never did has its own reason, and of several the first is the cause."""
+        if self._well.is_set():
+            self._problem = why
+            self._well.clear()
+
+    def _kill(self, why: str) -> None:
+        assert self._process is not None
+        log.critical("a worker hangs and is killed", extra={"worker": self._number, "reason": why})
+        self._crew.metrics.add("pixeld_worker_kills_total")
+        self._process.kill()
+
     async def _answer(self, what: str, _: dict[str, Any]) -> Any:
         assert what == "settings", what
         crew = self._crew
@@ -198,6 +251,7 @@ class Worker:
         assert started is not None
         if what == "ended":
             crew.metrics.merge(self.name, given["report"])
+            self._lost("it has ended, and is started again")  # a look that is still on its way has seen less
         elif started.done():
             return
         elif what == "ready":
@@ -248,7 +302,7 @@ class Crew:
             salts = self.salts()
             for worker in self.workers:
                 worker.hand_out(salts)
-            await asyncio.gather(*(worker.look() for worker in self.workers))
+            await asyncio.gather(*(worker.watch() for worker in self.workers))
             await asyncio.sleep(_LOOK_S)
 
     async def _stop(self) -> None:

@@ -70,13 +70,15 @@ async def test_what_is_told_before_the_end_is_heard_in_order():
 
 
 async def test_the_end_of_one_is_the_end_of_the_other_and_of_every_question():
+    heard = asyncio.Event()
+
     async def answer(what, given):
+        heard.set()
         await asyncio.Event().wait()
 
     async with pair(answer) as (one, other, _, tasks):
         asked = asyncio.create_task(one.ask("for ever"))
-        while not one.unanswered:
-            await asyncio.sleep(0)
+        await heard.wait()
         await other.drained()
         async with asyncio.timeout(5):
             await asyncio.gather(*tasks)
@@ -100,4 +102,36 @@ async def test_who_no_longer_waits_for_an_answer_disturbs_nobody():
                 await one.ask("late")
         late.set()
         assert await one.ask("next") == "next"
-        assert one.unanswered == 0
+
+
+async def give_up(channel, what, times):
+    """Ask so often, and wait for no answer; how many questions were refused at once."""
+    refused = 0
+    for _ in range(times):
+        try:
+            async with asyncio.timeout(0):
+                await channel.ask(what)
+        except TimeoutError:
+            continue
+        except Unavailable:
+            refused += 1
+    return refused
+
+
+async def test_a_silent_one_is_asked_no_more_than_it_may_owe_and_again_when_it_has_answered():
+    heard, speaks = [], asyncio.Event()
+
+    async def answer(what, given):
+        heard.append(what)
+        await speaks.wait()
+        return what
+
+    async with pair(answer) as (one, *_):
+        assert await give_up(one, "look", 100) == 92
+        asked = asyncio.create_task(one.ask("ship"))  # whoever owes the one may be asked the other
+        while "ship" not in heard:
+            await asyncio.sleep(0)
+        assert heard == ["look"] * 8 + ["ship"]
+        speaks.set()
+        assert await asked == "ship"
+        assert await one.ask("look") == "look"

@@ -19,7 +19,7 @@ from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from tests.certificates import certificate
 from tests.flow.test_kill import CONNECTIONS, Ledger, balance
-from tests.process import TOKEN, pixeld
+from tests.process import TOKEN, Process, pixeld
 from tests.services import clickhouse_server, redis_server
 
 pytestmark = pytest.mark.slow
@@ -201,6 +201,30 @@ async def test_a_worker_that_does_not_answer_or_cannot_start_makes_the_server_un
         os.kill(hangs, signal.SIGSTOP)
         assert await server.stop() == 0  # one that doesn't stop either is killed
         assert not runs(hangs)
+
+
+async def test_a_worker_that_hangs_is_killed_and_replaced_and_nothing_answered_is_lost(tmp_path, monkeypatch):
+    hasty = "from pixeld.parts import crew; crew._SILENT_LOOKS = 2; from pixeld.cli import main; main()"
+    monkeypatch.setattr(Process, "program", ("-X", "dev", "-c", hasty))
+    async with pixeld(tmp_path / "data", workers=2) as server:
+        await server.ready()
+        (other, hangs), answered = await workers(server), []
+        visits = [asyncio.create_task(load(server, name, answered)) for name in range(20)]
+        while len(answered) < 300:
+            await asyncio.sleep(0.01)
+        os.kill(hangs, signal.SIGSTOP)
+        await until(lambda: _another(server, hangs))
+        assert not runs(hangs) and (await workers(server))[0] == other
+        metrics = await server.metrics()
+        assert b"pixeld_worker_kills_total 1.0" in metrics and b"pixeld_worker_restarts_total 1.0" in metrics
+        for n in range(20):  # as many connections: the new one has its share of them
+            assert (await server.browser().get(f"/t/shop/o.gif?order=after-{n}&amount=1"))[1]["x-pixeld"] == "ok"
+        for visit in visits:
+            visit.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+        await stored_once(server, [*answered, *(f"after-{n}" for n in range(20))])
+        nodes = await server.sql("SELECT uniqExact(substring(event_id, 1, 12)) AS n FROM order_events WHERE order_id LIKE 'after-%'")
+        assert nodes == [{"n": 2}], "one worker took them all"
 
 
 async def _said(server, words):
