@@ -278,9 +278,8 @@ async def test_an_integer_in_quotes_is_refused_or_stored_as_that_integer(warehou
     assert await warehouse.query("SELECT visitor FROM clicks", {}) in ([], [{"visitor": 2**64 - 1}])
 
 
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True)  # a server's batches come as they always did
 async def test_a_batch_that_an_earlier_version_inserted_is_known_again(warehouse):
-    if not warehouse.features.insert_tokens:
-        pytest.skip("this server knows no tokens")
     rows = [record(CLICK, f"c{i}", visitor=i) for i in range(70_000)]  # more than the engine reads at once
     settings = ", ".join(f"{name} = {value!r}" for name, value in warehouse.features.insert_settings("v1:batch").items())
     names, values = ", ".join(columns(CLICK)), json.dumps(list(zip(*rows, strict=True)))
@@ -288,7 +287,7 @@ async def test_a_batch_that_an_earlier_version_inserted_is_known_again(warehouse
     for _ in range(2):
         await warehouse.insert("clicks", columns(CLICK), encoded(rows), "v1:batch")
     assert await count(warehouse, "clicks") == 70_000
-    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [70_000, 70_000]
+    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [70_000] * 5
     bad = encoded([record(CLICK, "c", visitor=None)])
     with pytest.raises(WarehouseRefused):
         await warehouse.insert("clicks", columns(CLICK), bad, "v1:another")
@@ -692,7 +691,7 @@ async def test_the_client_reaches_the_primary_key_below_the_view(warehouse, sql)
     ids=["a client", "an operator's one client", "an operator", "a partner"],
 )
 async def test_a_report_reads_the_rows_of_one_grain_and_client(warehouse, monkeypatch, scope, filters, condition):
-    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "c")], "t")
+    await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
     asked, query = [], warehouse.query
     monkeypatch.setattr(warehouse, "query", lambda sql, params: asked.append((sql, params)) or query(sql, params))
     parsed = PerformanceQuery.parse({"to": "2026-03-29", "tz": "UTC", **filters}, dt.date(2026, 3, 29))
