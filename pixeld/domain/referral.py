@@ -21,15 +21,14 @@ def read(header: str, name: str) -> list[str]:
     if name not in header:
         return []
     key, _, value = header.partition("=")
-    if key != name or ";" in value:  # not alone: pixeld has a host, and a path for each client, to itself
-        for pair in header.split(";"):
-            key, _, value = pair.partition("=")
-            if key.strip(" \t") == name:
-                break
-        else:
-            return []
-    value = value.strip(" \t")
-    return value.split(".") if _COOKIE.fullmatch(value) else []
+    if key == name and _COOKIE.fullmatch(value):
+        return value.split(".")  # alone, as mostly: pixeld has a host, and a path for each client, to itself
+    for pair in header.split(";"):
+        key, _, value = pair.partition("=")
+        if key.strip(" \t") == name:
+            value = value.strip(" \t")
+            return value.split(".") if _COOKIE.fullmatch(value) else []
+    return []
 
 
 def write(click_id: str, earlier: list[str]) -> str:

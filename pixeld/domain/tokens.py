@@ -17,7 +17,7 @@ import binascii
 from collections.abc import Mapping
 from hashlib import blake2b
 from hmac import compare_digest
-from typing import NamedTuple
+from struct import Struct
 
 VERSION = 1
 NONCE_BYTES = 8
@@ -29,19 +29,13 @@ _TEXT = 32  # base64 characters of head and tag; 24 bytes need no padding and ha
 ID = r"[a-z0-9][a-z0-9-]{0,31}"  # ids of clients and partners
 SYNTAX = rf"[A-Za-z0-9_-]{{{_TEXT}}}{ID}"
 _TO_URL = bytes.maketrans(b"+/", b"-_")
+_CLICKED_AT = Struct(">I").unpack_from
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")  # "!" is in no alphabet
 
 
-class Referral(NamedTuple):
-    """What a verified click id says. `clicked_at` is in seconds since 1970."""
-
-    client: str
-    partner: str
-    clicked_at: int
-    click_id: str
-
-
-_new = tuple.__new__  # for a named tuple: half as long as by its own name
+# What a verified click id says: (partner, when the click was, in seconds since 1970). Plain, because to make and to drop a
+# named one takes 0.15 µs longer, a tenth of verifying.
+Referral = tuple[str, int]
 
 
 class Keyring:
@@ -94,4 +88,4 @@ class Keyring:
         tag.update(raw[:_HEAD_BYTES] + said)
         if not compare_digest(tag.digest(), raw[_HEAD_BYTES:]):
             return None
-        return _new(Referral, (client, text[_TEXT:], int.from_bytes(raw[1:5]), text))
+        return text[_TEXT:], _CLICKED_AT(raw, 1)[0]

@@ -7,7 +7,6 @@ checked by the warehouse, whose engine does it beside the event loop; lines that
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -42,29 +41,13 @@ class Batch:
     unreadable: list[tuple[str, str, bytes]]
 
 
-class _Heads(dict[bytes, list[Row]]):
-    """Where the rows of lines with such a head go. A head, `["o",17640960`, is the kind and the first 8 of the 13 digits of
-    `at_ms`, which decide the month: a day is 864 times 100,000 ms. KeyError when it is none.
-    """
-
-    def __init__(self, rows_of: Callable[[str, int], list[Row]]) -> None:
-        self._rows_of = rows_of
-
-    def __missing__(self, head: bytes) -> list[Row]:
-        code, digits = head[2:3].decode("latin-1"), head[5:]
-        if head != b'["%b",%b' % (code.encode(), digits) or code not in KINDS or not digits.isdigit():
-            raise KeyError(head)
-        rows = self[head] = self._rows_of(code, int(digits) * 100)
-        return rows
-
-
 class Draft:
     """A batch in the making. What it becomes is a function of its chunks' bytes alone, so that a repeat is the same batch."""
 
     def __init__(self, node: str) -> None:
         self._node, self._digest = node, sha256()
         self._tables: dict[tuple[str, str], list[Row]] = {}
-        self._heads = _Heads(self._rows_of)
+        self._heads: dict[bytes, list[Row]] = {}
         self._unreadable: list[tuple[str, str, bytes]] = []
         self._first = self._last = ChunkId(0, 0)
         self._rows = 0
@@ -103,12 +86,25 @@ class Draft:
         """Add the chunk's lines by their looks. KeyError, IndexError or ValueError, with some added: one looks otherwise."""
         if not data.isascii():
             data.decode()
-        heads, lines, event_id = self._heads, data.splitlines(), self._event_id(chunk_id)
+        rows_of, lines, event_id = self._heads.get, data.splitlines(), self._event_id(chunk_id)
         for index, line in enumerate(lines):
             if line[18] != _COMMA or line[-1] != _BRACKET:
                 raise ValueError
-            heads[line[:13]].append(b'[%b,%b%d"]' % (line[5:-1], event_id, index))
+            head = line[:13]
+            rows = rows_of(head)
+            if rows is None:
+                rows = self._heads[head] = self._rows_under(head)
+            rows.append(b'[%b,%b%d"]' % (line[5:-1], event_id, index))
         return len(lines)
+
+    def _rows_under(self, head: bytes) -> list[Row]:
+        """Where the rows of lines with such a head go. A head, `["o",17640960`, is the kind and the first 8 of `at_ms`'s 13
+        digits, which decide the month: a day is 864 times 100,000 ms. KeyError when it is none.
+        """
+        code, digits = head[2:3].decode("latin-1"), head[5:]
+        if head != b'["%b",%b' % (code.encode(), digits) or code not in KINDS or not digits.isdigit():
+            raise KeyError(head)
+        return self._rows_of(code, int(digits) * 100)
 
     def _decoded(self, chunk_id: ChunkId, data: bytes) -> int:
         """Add the chunk's lines by what they say. ValueError or OverflowError, and some added, when one is no event."""

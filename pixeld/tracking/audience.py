@@ -94,29 +94,34 @@ class Visitors:
     day of which nobody has told, a process has a salt of its own.
     """
 
-    __slots__ = ("_random", "_salts")
+    __slots__ = ("_day", "_keyed", "_random", "_salts")
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
         self._salts: dict[int, bytes] = {}  # of at most two days, by day
+        self._day, self._keyed = -1, blake2b()  # a hash that has taken that day's salt in: to copy one takes half as long
 
     def number(self, client: str, address: str, user_agent: str, now_ms: int) -> int:
         """64 bits for this visitor of this client on this day."""
         day = now_ms // DAY_MS
-        salt = self._salts.get(day) or self._make(day)
+        if day != self._day:
+            salt = self._salts.get(day) or self._make(day)
+            self._day, self._keyed = day, blake2b(key=salt, digest_size=8)
         # A NUL is in no client id, address or header value: one spelling for each triple.
         said = f"{client}\0{address}\0{user_agent}".encode(errors="surrogateescape")
-        return int.from_bytes(blake2b(said, key=salt, digest_size=8).digest())
+        keyed = self._keyed.copy()
+        keyed.update(said)
+        return int.from_bytes(keyed.digest())
 
     def ahead(self, now_ms: int) -> dict[int, bytes]:
         """The salts of this day and the next, by day; those of earlier days are forgotten."""
-        day = now_ms // DAY_MS
+        day, self._day = now_ms // DAY_MS, -1
         self._salts = {each: self._salts.get(each) or self._random(32) for each in (day, day + 1)}
         return self._salts
 
     def take(self, salts: Mapping[int, bytes]) -> None:
         """Use these, which another process made, and forget all others."""
-        self._salts = dict(salts)
+        self._salts, self._day = dict(salts), -1
 
     def _make(self, day: int) -> bytes:
         salt = self._random(32)

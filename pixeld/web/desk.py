@@ -14,12 +14,10 @@ from pixeld.domain.ports import Intake
 from pixeld.metrics import Metrics
 from pixeld.tracking.answer import Answer, Tracker
 from pixeld.tracking.audience import Browser
-from pixeld.tracking.facts import Facts
 from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
 from pixeld.web.rate import Limiter
 
-_new = tuple.__new__  # for a named tuple: half as long as by its own name
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
 
@@ -48,8 +46,8 @@ class Case:
     def settle(self, stored: bool) -> None:
         """See Waiter."""
         answer = self.answer if stored else self.desk.tracker.unstored(self.answer, Drop.NOT_DURABLE)
-        self.desk.answers[answer.counted] += 1
-        self.reply = answer.reply
+        self.reply, _, counted = answer
+        self.desk.answers[counted] += 1
 
 
 class Desk:
@@ -87,19 +85,20 @@ class Desk:
             self.date_line = f"Date: {formatdate(now_ms // 1000, usegmt=True)}\r\n\r\n".encode()
         browser, told = said
         address, country = self.origin.of(peer, forwarded, told) if peer.trusted else (peer.address, peer.country)
-        answer = self.tracker.answer(_new(Facts, (method, target, cookie, browser, address, country, now_ms)))
-        if self.limiter is not None and answer.line is not None and answer.counted[0] in _LIMITED:
+        answer = self.tracker.answer((method, target, cookie, browser, address, country, now_ms))
+        _, line, (kind, _) = answer
+        if self.limiter is not None and line is not None and kind in _LIMITED:
             # A trusted proxy that names nobody is no visitor: one bucket for all behind it would drop nearly everything.
             named = not peer.trusted or address != peer.address
             if named and not self.limiter.allows(address):
-                answer = self.tracker.limited(answer)
-        if answer.line is not None:
+                answer, line = self.tracker.limited(answer), None
+        if line is not None:
             case.answer = answer
-            if self.intake.append(answer.line, case):
+            if self.intake.append(line, case):
                 return
             answer = self.tracker.unstored(answer, Drop.BUFFER_FULL)
-        self.answers[answer.counted] += 1
-        case.reply = answer.reply
+        case.reply, _, counted = answer
+        self.answers[counted] += 1
 
     def take_parsed(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
         """The same for a request whose headers have been parsed."""

@@ -19,9 +19,9 @@ class PlainRequestHandler(HotRequestHandler):
 
     __slots__ = ("plain", "recognise")
 
-    def __init__(self, manager: web.Server, *, recognise: Recogniser, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, recogniser: Recogniser, **options: Any) -> None:
         super().__init__(manager, **options)
-        self.recognise, self.plain = recognise, True
+        self.recognise, self.plain = recogniser.recognise, True
 
     def data_received(self, data: bytes) -> None:
         """As the base class, or past it."""
@@ -40,9 +40,10 @@ class PlainRequestHandler(HotRequestHandler):
         request = self.recognise(data, peer.trusted)
         if request is None:
             return False
+        target, cookie, forwarded, said = request
         case = Case(self.desk, self.release)
         try:
-            self.desk.take(case, "GET", *request, peer)
+            self.desk.take(case, "GET", target, cookie, forwarded, said, peer)
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
             return self.failed(error)
         self.waiting.append(case)

@@ -65,7 +65,7 @@ class Recogniser:
         self._young: dict[bytes, Said] = {}
         self._old: dict[bytes, Said] = {}
 
-    def __call__(self, data: bytes, proxied: bool) -> Plain | None:
+    def recognise(self, data: bytes, proxied: bool) -> Plain | None:
         """The request that `data` is, all of it and nothing else; None when only the parser can say. Never raises."""
         match = _LINE.match(data)
         if match is None or len(data) > self._max_bytes:
@@ -81,7 +81,10 @@ class Recogniser:
         known = self._young.get(rest)
         if known is None and (known := self._learn(rest, data, match[1], cookie, forwarded)) is None:
             return None
-        if not _clean(cookie) or (forwarded and not _clean(forwarded)):
+        # Values that the parser takes as they are: nothing to strip, no controls, no bytes to be decoded.
+        if not (cookie.isascii() and cookie.isprintable()) or cookie[:1] == " " or cookie[-1:] == " ":
+            return None
+        if forwarded and not (forwarded.isascii() and forwarded.isprintable() and forwarded == forwarded.strip(" ")):
             return None
         return match[1].decode(), cookie, forwarded, known
 
@@ -112,11 +115,6 @@ class Recogniser:
         (message, payload), = messages
         plain = payload is EMPTY_PAYLOAD and message.version == HttpVersion11 and not message.should_close
         return message.headers if plain and message.path == target.decode() else None
-
-
-def _clean(value: str) -> bool:
-    """Whether a value is what the parser would make of it: nothing to strip, no controls, no bytes to be decoded."""
-    return value.isascii() and value.isprintable() and value == value.strip(" ")
 
 
 def _cut(rest: bytes, start: int) -> tuple[bytes, str]:

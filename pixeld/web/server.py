@@ -96,8 +96,8 @@ async def listen(app: web.Application, bound: socket.socket, desk: Desk, setting
     }
     make: Callable[..., web.RequestHandler] = _Cold
     if settings.fast_path:
-        recognise = Recogniser(desk.origin, asyncio.get_running_loop(), max_bytes=settings.max_request_bytes, **limits)
-        make = partial(_Hot, desk=desk, recognise=recognise)
+        recogniser = Recogniser(desk.origin, asyncio.get_running_loop(), max_bytes=settings.max_request_bytes, **limits)
+        make = partial(_Hot, desk=desk, recogniser=recogniser)
     # The kernel's own clock for peers that take nothing of what they are sent; inherited by every connection.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.keepalive_s * 1000))

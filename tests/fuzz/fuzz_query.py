@@ -11,7 +11,6 @@ from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
 from pixeld.tracking.answer import MAX_COUPON, MAX_CREATIVE, MAX_ORDER_ID, MAX_PARTNER_CLICK_ID, MAX_SUB_ID, Tracker
 from pixeld.tracking.audience import Browser, Visitors
-from pixeld.tracking.facts import Facts
 from pixeld.tracking.query import form_text, split, url_text
 from pixeld.tracking.replies import Replies
 from tests.fuzz import text
@@ -74,8 +73,8 @@ def leads_to_the_shop(url):
 
 def answers(target):
     """The reply is one of ours whatever was asked, and what is stored is of the lengths that are promised."""
-    answer = TRACKER.answer(Facts("GET", target, "", BROWSER, "", "", 1_800_000_000_000))
-    lines = answer.reply.head.split(b"\r\n")
+    reply, stored, _ = TRACKER.answer(("GET", target, "", BROWSER, "", "", 1_800_000_000_000))
+    lines = reply.head.split(b"\r\n")
     assert re.fullmatch(rb"HTTP/1\.1 (200 OK|302 Found|404 Not Found)", lines[0]) and lines[-1] == b""
     assert not re.search(rb"[^ -~]", b"".join(lines))
     names = [line.partition(b": ")[0].decode() for line in lines[1:-1]]
@@ -87,7 +86,7 @@ def answers(target):
         assert len(location) <= landing.MAX_BYTES + len("?pxid=") + 64
         assert re.search(r"[?&]pxid=[A-Za-z0-9_-]{32}blog(#.*)?\Z", location)
         assert re.fullmatch(r"pxref=[\w.-]+; Path=/t/shop/; Max-Age=\d+; Secure; HttpOnly; SameSite=None", headers["Set-Cookie"])
-    if answer.line is not None:
-        ((kind, values),) = decode(answer.line)
+    if stored is not None:
+        ((kind, values),) = decode(stored)
         stored = dict(zip(kind.columns, values, strict=True))
         assert all(len(stored[name]) <= most for name, most in LONGEST.items() if name in stored)

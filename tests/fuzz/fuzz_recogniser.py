@@ -67,10 +67,10 @@ def check(data):
         b"GET /t/a/" + target + b" HTTP/1.1\r\nHost: a\r\nCookie: " + value + b"\r\n" + lines + b"\r\n\r\n",
     ):
         for proxied in (False, True):
-            recognise = Recogniser(ORIGIN, LOOP, max_bytes=MAX_BYTES, **LIMITS)
+            recogniser = Recogniser(ORIGIN, LOOP, max_bytes=MAX_BYTES, **LIMITS)
             for other in others(request):
-                recognise(other, proxied)
-            found = recognise(request, proxied)
+                recogniser.recognise(other, proxied)
+            found = recogniser.recognise(request, proxied)
             if found is None:
                 continue
             message = parsed(request)

@@ -32,9 +32,8 @@ def check(data):
     clicked_at, nonce, place = int.from_bytes(head[2:6]), head[6:14], head[14] % 65
     token = KEYS.sign(client, partner, clicked_at, nonce)
     assert len(token) <= MAX_LENGTH and re.fullmatch(r"[A-Za-z0-9_-]+", token)
-    assert KEYS.verify(token, client) == (client, partner, clicked_at, token)
+    assert KEYS.verify(token, client) == (partner, clicked_at)
     assert all(KEYS.verify(token, other) is None for other in CLIENTS if other != client)
     for forged in (found, token[:place] + found + token[place + len(found) :], token[:place] + found + token[place:]):
         said = KEYS.verify(forged, client)
-        assert (said and (said.partner, said.clicked_at)) == reference(forged, client)
-        assert said is None or (said.client, said.click_id) == (client, forged)
+        assert said == reference(forged, client)

@@ -20,7 +20,7 @@ IDS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,31}", fullmatch=True)
 @given(client=IDS, partner=IDS, at=st.integers(0, 2**32 - 1), nonce=st.binary(min_size=8, max_size=8))
 def test_what_was_signed_comes_back(client, partner, at, nonce):
     token = KEYS.sign(client, partner, at, nonce)
-    assert KEYS.verify(token, client) == (client, partner, at, token)
+    assert KEYS.verify(token, client) == (partner, at)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", token) and len(token) <= MAX_LENGTH
 
 

@@ -160,7 +160,7 @@ async def signing_keys(start, tmp_path, **_):
     async with start(signing_keys=given) as running:
         _, headers = await get(running)
     data = DataDir(tmp_path / "other", "a test")
-    assert data.keyring(given).verify(headers["location"].partition("pxid=")[2], "shop").partner == "blog"
+    assert data.keyring(given).verify(headers["location"].partition("pxid=")[2], "shop")[0] == "blog"
     assert data.keyring(None).verify(headers["location"].partition("pxid=")[2], "shop") is None
     data.close()
 

@@ -314,7 +314,7 @@ def dropped(id, query, reason, client="acme", kind="order"):
 def credited(id, *headers, click="", client="acme", partner="blog", method="cookie", click_id):
     """An order that a partner earns."""
     query = "order=1&amount=1" + (f"&click={click}" if click else "")
-    clicked_at = KEYS.verify(click_id, client).clicked_at
+    clicked_at = KEYS.verify(click_id, client)[1]
     return order(
         f"credit: {id}", query, *headers, client=client, partner=partner, method=method, click_id=click_id, clicked_at=clicked_at
     )

@@ -24,7 +24,7 @@ BROWSER = (f"User-Agent: {CHROME}", "Accept-Language: de-DE,de;q=0.9")
 @pytest.fixture
 def recognise():
     loop = asyncio.new_event_loop()
-    yield Recogniser(ORIGIN, loop, **LIMITS)
+    yield Recogniser(ORIGIN, loop, **LIMITS).recognise
     loop.close()
 
 
@@ -103,7 +103,7 @@ def test_what_is_remembered_is_bounded_and_names_nobody(recognise, monkeypatch):
         recognise(request(ORDER, f"User-Agent: {n}", "Cookie: visitor=1", "X-Forwarded-For: 192.0.2.7"), True)
         recognise(request(ORDER, "User-Agent: often"), False)
     assert len(parsed) == 101, "what comes often is not forgotten"
-    kept = [*recognise._young, *recognise._old]
+    kept = [*recognise.__self__._young, *recognise.__self__._old]
     assert len(kept) <= 20
     assert not [rest for rest in kept if b"192.0.2" in rest or b"visitor" in rest or b"order" in rest]
 
