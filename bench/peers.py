@@ -96,7 +96,9 @@ def _started(directory: Path, core: int, other: int, only: list[str] | None) -> 
 
     with ExitStack() as stack:
         server = stack.enter_context(pixeld.running(directory / "pixeld", core, other))
-        found, missing = [role for role in subjects.roles(server) if wanted(role.name)], []
+        worker = stack.enter_context(pixeld.running(directory / "worker", core, other, workers=1))
+        roles = [*subjects.roles(server), subjects.beside_its_office(worker, other)]
+        found, missing = [role for role in roles if wanted(role.name)], []
         for number, peer in enumerate(servers.PEERS):
             if not wanted(peer.name):
                 continue

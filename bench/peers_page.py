@@ -24,6 +24,7 @@ class Target:
 
 TARGETS = (
     Target("pixeld order", EMPTY, 2.0, 1.7),
+    Target("pixeld order, 1 worker", EMPTY, 2.0, 1.7),
     Target("pixeld click", EMPTY, 1.7, 1.7),
     Target("pixeld order", NGINX_REDIS, 3.0, 2.0),
     Target("pixeld order", NGINX, 0.5, 0.3),
@@ -38,10 +39,11 @@ over rounds, ratios are taken round by round. CPU is user and system time of all
 threads, divided by its requests; Redis' stands beside it. A Redis fsyncs before it answers (`appendfsync always`),
 is reached over a unix socket and belongs to one server. pixeld runs as `pixeld serve` does, its embedded ClickHouse
 flushing on the same core; what was left to flush when a round ended, and the engine's merges, are waited for and
-counted apart. A round with a wrong status, a broken connection or an answer whose event was not stored is no
-measurement. Latencies are a closed loop's at full load: they say how long the queue was, not how long a visitor
-waits. wrk itself takes some 7 µs a request on its core, as much as nginx's empty_gif and the raw constant do on
-theirs: for these two it is the CPU that tells what they could do, not the requests a second."""
+counted apart. With *1 worker* (`--workers 1`) only what answers is on that core, and the process that flushes is
+beside wrk and Redis; its CPU is counted all the same. A round with a wrong status, a broken connection or an answer
+whose event was not stored is no measurement. Latencies are a closed loop's at full load: they say how long the queue
+was, not how long a visitor waits. wrk itself takes some 7 µs a request on its core, as much as nginx's empty_gif and
+the raw constant do on theirs: for these two it is the CPU that tells what they could do, not the requests a second."""
 
 
 def page(run: Mapping[str, Any], rounds: Sequence[Round]) -> str:

@@ -36,12 +36,20 @@ class Subject:
 def roles(server: pixeld.Pixeld) -> list[Subject]:
     """One running pixeld, asked for each kind of event in turn and for a mix."""
 
-    def one(target: str) -> list[bytes]:
-        return [browsers.request(server.public_url, target, browsers.CHROME, server.cookie)]
-
     mix = browsers.mix(server.public_url, pixeld.CLIENT, pixeld.PARTNER, server.cookie)
-    asked = {"order": one(ORDER), "click": one(CLICK), "impression": one(IMPRESSION), "mix": mix}
+    asked = {"order": _one(server, ORDER), "click": _one(server, CLICK), "impression": _one(server, IMPRESSION), "mix": mix}
     return [role(server, f"pixeld {name}", requests) for name, requests in asked.items()]
+
+
+def beside_its_office(server: pixeld.Pixeld, core: int) -> Subject:
+    """A pixeld with one worker, whose other process moves to `core`: what flushes is no more on the core that answers."""
+    for pid in server.pids:
+        machine.pin(pid, core)
+    return role(server, "pixeld order, 1 worker", _one(server, ORDER))
+
+
+def _one(server: pixeld.Pixeld, target: str) -> list[bytes]:
+    return [browsers.request(server.public_url, target, browsers.CHROME, server.cookie)]
 
 
 def role(server: pixeld.Pixeld, name: str, requests: Sequence[bytes]) -> Subject:
@@ -50,7 +58,8 @@ def role(server: pixeld.Pixeld, name: str, requests: Sequence[bytes]) -> Subject
     def stored() -> int:
         return metric(server, "pixeld_stored_events_total")
 
-    return Subject(name, server.public_url, requests, server.pids, server.redis_pids, stored, lambda: settle(server))
+    pids = server.pids + server.worker_pids
+    return Subject(name, server.public_url, requests, pids, server.redis_pids, stored, lambda: settle(server))
 
 
 def settle(server: pixeld.Pixeld) -> None:
@@ -58,14 +67,14 @@ def settle(server: pixeld.Pixeld) -> None:
     deadline = time.monotonic() + _SETTLE_S
     flushed = False
     while time.monotonic() < deadline:
-        before = machine.cpu_s(server.pids)
+        before = machine.cpu_s(server.pids + server.worker_pids)
         try:
             server.api("POST", "/api/flush")
             flushed = True
         except urllib.error.HTTPError as error:  # 503: more than can be flushed in the 15 s that it waits
             error.close()
         time.sleep(_LOOK_S)
-        if flushed and machine.cpu_s(server.pids) - before < _CALM * _LOOK_S:
+        if flushed and machine.cpu_s(server.pids + server.worker_pids) - before < _CALM * _LOOK_S:
             return
     sys.exit(f"pixeld is still busy {_SETTLE_S:.0f} s after a round; the next round would measure this one's flush")
 

@@ -16,10 +16,6 @@ import orjson
 from pixeld.domain.events import KINDS, ChunkId, Kind, decode
 from pixeld.domain.ports import Manifest, Row
 
-#: Of batches begun now. It stands before the digest in their manifests, and their tokens begin with it. A batch whose manifest
-#: has a bare digest was begun by an earlier pixeld and is repeated under its own token, which begins with `v1`.
-VERSION = "v2"
-
 _COMMA, _BRACKET = b",]"
 
 
@@ -72,15 +68,14 @@ class Draft:
             self._back_to(marks)
             self._unreadable.append((f"{self._node}-{chunk_id}", str(error), data))
 
-    def batch(self, fence: int, version: str = VERSION) -> Batch:
+    def batch(self, fence: int) -> Batch:
         """What has been added, as the batch of a flusher that holds `fence`."""
         digest, first, last = self._digest.hexdigest(), self._first, self._last
-        written = digest if version == "v1" else f"{version}:{digest}"
-        prefix = f"{version}:{self._node}:{first}:{last}:{digest[:32]}"
+        prefix = f"v1:{self._node}:{first}:{last}:{digest[:32]}"
         parts = [
             Part(KINDS[code], rows, f"{prefix}:{code}:{month}") for (code, month), rows in sorted(self._tables.items()) if rows
         ]
-        return Batch(Manifest(first, last, self._rows, written, "open", fence), parts, self._unreadable)
+        return Batch(Manifest(first, last, self._rows, digest, "open", fence), parts, self._unreadable)
 
     def _as_it_lies(self, chunk_id: ChunkId, data: bytes) -> int:
         """Add the chunk's lines by their looks. KeyError, IndexError or ValueError, with some added: one looks otherwise."""

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pixeld.domain.events import ChunkId, Kind
 from pixeld.domain.ports import Manifest, Queue, Row, Warehouse
 from pixeld.errors import LeaseLost, Unavailable, WarehouseRefused
-from pixeld.ingest.batch import VERSION, Batch, Draft, original
+from pixeld.ingest.batch import Batch, Draft, original
 from pixeld.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Flusher:
                     draft.add(chunk_id, data)
                 after = page[-1][0]
             if draft.chunks:
-                return draft.batch(self._fence, VERSION if newest.digest.startswith(f"{VERSION}:") else "v1")
+                return draft.batch(self._fence)
             log.critical("the queue has lost a batch that was being flushed", extra={"batch": f"{newest.first}…{newest.last}"})
         await self._queue.write_manifest(replace(newest, state="done", fence=self._fence))
         return None

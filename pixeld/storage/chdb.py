@@ -14,14 +14,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import orjson
 
 from pixeld.domain.ports import Row
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage.features import QUERY_SECONDS, Features
-from pixeld.storage.warehouse import INTEGERS, READ_ONLY, Link, Params, escaped, failure, transposed
+from pixeld.storage.warehouse import INTEGERS, READ_ONLY, Link, Params, escaped, failure
 
 # A report must neither take the cores that answer hits nor the memory they need; it spills to disk before that.
 _REPORT_LIMITS = {
@@ -53,6 +54,7 @@ _AT_END = ("3", "32", "33")  # codes of something that ended too early: of the r
 # An insert into a disk that gets full under it may leave a part of empty files behind, which the engine (26.9) takes for
 # stored until its next start. A disk filled at 400 MB/s takes 250 ms for these; a small insert took 45, 100,000 rows 240.
 SPARE_BYTES = 100 << 20
+_PIECE = 500  # rows that are joined and written at once, some 100 KB: between two pieces others may run
 
 
 @contextmanager
@@ -129,15 +131,17 @@ class EmbeddedLink:
             )
         settings = ", ".join(f"{k} = {_literal(v)}" for k, v in (self.features.insert_settings(token) | _READING).items())
         head = f"INSERT INTO {table} ({', '.join(columns)}) SETTINGS {settings}"
-        if token.startswith("v1:"):
-            # A batch that an earlier pixeld began: the engine knows a token again only in the form of insert that it came with
-            transposed(columns, rows)
-            self._run(f"{head} FORMAT JSONCompactEachRow ".encode() + b"\n".join(rows))
-            return
         structure = ", ".join(f"{name} {'Nullable(Int128)' if name in INTEGERS else 'String'}" for name in columns)
-        with _file(rows) as descriptor:
-            source = f"file({descriptor}, JSONCompactEachRow, {_literal(structure)})"
-            self._run(f"{head} SELECT {', '.join(map(_checked, columns))} FROM {source}")  # noqa: S608 - of our own names
+        try:
+            with _in_memory() as file:
+                for begin in range(0, len(rows), _PIECE):
+                    file.write(b"\n".join(rows[begin : begin + _PIECE]) + b"\n")
+                file.flush()
+                file.seek(0)
+                source = f"file({file.fileno()}, JSONCompactEachRow, {_literal(structure)})"
+                self._run(f"{head} SELECT {', '.join(map(_checked, columns))} FROM {source}")  # noqa: S608 - of our own names
+        except OSError as error:
+            raise WarehouseAway(f"a batch cannot be handed to the embedded ClickHouse engine: {error.strerror}") from error
 
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         if not self._limited:
@@ -167,24 +171,15 @@ class EmbeddedLink:
         return result
 
 
-@contextmanager
-def _file(rows: Sequence[Row]) -> Iterator[int]:
-    """A file in memory with these rows; its descriptor. Written in pieces of some 100 KB, between which others may run."""
-    descriptor = os.memfd_create("rows")
-    try:
-        for begin in range(0, len(rows), 500):
-            piece = memoryview(b"\n".join(rows[begin : begin + 500]) + b"\n")
-            while piece:
-                piece = piece[os.write(descriptor, piece) :]
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _in_memory() -> IO[bytes]:
+    """An empty file without a name; in memory where the system has such files (Linux)."""
+    return os.fdopen(os.memfd_create("rows"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile()
 
 
 def _checked(column: str) -> str:
     """The column as it is stored. The engine would store 2**32 + 5 in a UInt32 as 5, and null as 0: it is read as what holds
-    both, and refused."""
+    both, and refused. (No check of 39 digits and more, nor of an integer in quotes: no encoder of ours writes either.)
+    """
     if column not in INTEGERS:
         return column
     low, high = INTEGERS[column]

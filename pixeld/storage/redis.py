@@ -48,6 +48,7 @@ class _LeavesAReplica:
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except ReadOnlyError as error:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
             raise ConnectionLost("this server is a replica and takes no writes") from error
 
 

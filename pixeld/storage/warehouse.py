@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -160,8 +161,10 @@ class _Role:
         self._closed = False
 
     def _begin(self) -> None:
-        if self._niceness:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)  # on Linux: of this thread alone
+        if self._niceness and sys.platform == "linux":  # elsewhere a thread has none of its own
+            thread, as_started = threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0)
+            with suppress(OSError):  # it is slower without, not wrong
+                os.setpriority(os.PRIO_PROCESS, thread, max(as_started, self._niceness))  # less is for root alone
 
     async def run(self, work: Callable[[Link], T]) -> T:
         """Do `work` on the thread, connected. What waits for it may be cancelled; `work`, once begun, goes on to its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
 from pixeld.web.rate import Limiter
 
+log = logging.getLogger(__name__)
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
 
@@ -99,6 +101,11 @@ class Desk:
             answer = self.tracker.unstored(answer, Drop.BUFFER_FULL)
         case.reply, _, counted = answer
         self.answers[counted] += 1
+
+    def failed(self, error: Exception) -> None:
+        """Count and tell that an answer raised."""
+        self.metrics.add("pixeld_answer_errors_total")
+        log.error("an answer failed; the request is tried again the ordinary way", exc_info=error)
 
     def take_parsed(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
         """The same for a request whose headers have been parsed."""

@@ -116,16 +116,9 @@ class HotRequestHandler(ColdRequestHandler):
         self.leaving: asyncio.Future[None] | None = None  # asked to close while replies waited; done when closed
         self._parser = HotParser(self.guard, self)  # type: ignore[assignment]
 
-    def failed(self, error: Exception) -> bool:
-        """Count and tell that an answer raised; False."""
-        self.desk.metrics.add("pixeld_answer_errors_total")
-        self.log_exception("Error answering a request; it is tried again the ordinary way", exc_info=error)
-        return False
-
     def met(self) -> Peer:
         """The other end, asked for once."""
-        if self.peer is None:
-            self.peer = self.desk.origin.peer(self.peername)
+        self.peer = self.peer or self.desk.origin.peer(self.peername)
         return self.peer
 
     def answer(self, message: RawRequestMessage) -> bool:
@@ -134,7 +127,8 @@ class HotRequestHandler(ColdRequestHandler):
         try:
             self.desk.take_parsed(case, message.method, message.path, message.headers, self.met())
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
-            return self.failed(error)
+            self.desk.failed(error)
+            return False
         self.waiting.append(case)
         return True
 

@@ -133,7 +133,7 @@ class GuardedParser:
         return self._inside
 
     def arrived(self) -> None:
-        """Something has arrived; if it is a request, past this parser. What it is not will be fed here, and begins anew."""
+        """The first request is there, though it came past this parser."""
         self._since = None
 
     def leave(self) -> None:

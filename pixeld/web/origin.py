@@ -36,7 +36,7 @@ class Origin:
     that a visitor cannot choose an address or a country.
     """
 
-    __slots__ = ("_country_header", "_country_of", "_networks")
+    __slots__ = ("_country_of", "_networks", "country_header")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Origin:
         country_db: CountryReader | None = None,
     ) -> None:
         self._networks = tuple(networks)
-        self._country_header = istr(country_header)
+        self.country_header = istr(country_header)
         self._country_of: Callable[[str], str] = _nowhere
         if country_db is not None:
             self._country_of = lru_cache(maxsize=_CACHE)(partial(_look_up, country_db))
@@ -73,7 +73,7 @@ class Origin:
 
     def told(self, headers: MultiMapping[str]) -> str:
         """The country that headers tell, whoever wrote them."""
-        return _code(headers.get(self._country_header)) if self._country_header else ""
+        return _code(headers.get(self.country_header)) if self.country_header else ""
 
     def _visitor(self, peer: Peer, forwarded: str) -> str:
         """The rightmost forwarded address that is no trusted proxy's.

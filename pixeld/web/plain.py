@@ -34,18 +34,21 @@ class PlainRequestHandler(HotRequestHandler):
         if self.transport is None or self.writing_paused or self.reading_held or len(self.waiting) >= MAX_WAITING:
             return False
         peer = self.peer
+        first = peer is None
         if peer is None:
             peer = self.met()
-            self.guard.arrived()
         request = self.recognise(data, peer.trusted)
         if request is None:
             return False
+        if first:
+            self.guard.arrived()
         target, cookie, forwarded, said = request
         case = Case(self.desk, self.release)
         try:
             self.desk.take(case, "GET", target, cookie, forwarded, said, peer)
         except Exception as error:  # noqa: BLE001 - raised on, any would kill the connection without a reply
-            return self.failed(error)
+            self.desk.failed(error)
+            return False
         self.waiting.append(case)
         if case.reply is not None:
             self.release()

@@ -25,11 +25,19 @@ MAX_REST = 1536  # bytes: Chrome's, with its client hints, are some 700
 GENERATION = 4096  # rests, twice: some 10 MB of usual ones, 30 of the longest
 # RFC 3986's characters but "#", which no browser sends.
 _LINE = re.compile(rb"GET (/t/[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]+) HTTP/1\.1\r\n")
-# What it takes the parser's or a handler's work to answer, or names a visitor, whom nothing here is to remember.
-_NOT_PLAIN = (
-    hdrs.EXPECT, hdrs.TRANSFER_ENCODING, hdrs.UPGRADE, hdrs.CONTENT_LENGTH, hdrs.AUTHORIZATION, hdrs.FORWARDED,
-    "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "Fastly-Client-IP",
+# What may stand in a rest: what browsers of one kind, and proxies, write alike for everybody. Whatever else there is (an
+# address under one of a dozen names, a session, a number for each request) may name a visitor, whom nothing here is to
+# remember; or it asks for more than a reply. Such a request is the parser's.
+_SHARED = frozenset(
+    {
+        "host", "user-agent", "accept", "accept-language", "accept-encoding", "connection", "keep-alive", "cache-control",
+        "pragma", "priority", "dnt", "sec-gpc", "sec-purpose", "purpose", "x-moz", "save-data", "upgrade-insecure-requests",
+        "origin", "x-requested-with", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
+        "cookie", "x-forwarded-for",  # their names only: values are cut out
+    }
 )  # fmt: skip
+_SHARED_BEGINNINGS = "sec-ch-", "sec-fetch-"
+_SITE = re.compile(r"https?://[^/?#]+/?")  # all that browsers tell another site of where they come from, unless a page says so
 
 
 Plain = tuple[str, str, str, Said]  # target, cookie, X-Forwarded-For, and what is shared
@@ -96,13 +104,19 @@ class Recogniser:
             if not whole or len(rest) > MAX_REST or (headers := self._parsed(data, target)) is None:
                 return None
             told = headers.getall(hdrs.COOKIE, [""]), headers.getall(hdrs.X_FORWARDED_FOR, [""])
-            if told != ([cookie], [forwarded]) or any(name in headers for name in _NOT_PLAIN):
+            if told != ([cookie], [forwarded]) or not all(self._shared(*header) for header in headers.items()):
                 return None
             known = said(headers, self._origin)
         if len(self._young) >= GENERATION:
             self._old, self._young = self._young, {}
         self._young[rest] = known
         return known
+
+    def _shared(self, name: str, value: str) -> bool:
+        name = name.lower()
+        if name == "referer":
+            return _SITE.fullmatch(value) is not None
+        return name in _SHARED or name.startswith(_SHARED_BEGINNINGS) or name == self._origin.country_header.lower()
 
     def _parsed(self, data: bytes, target: bytes) -> CIMultiDictProxy[str] | None:
         """The headers of the one request without a body that `data` is to aiohttp's parser."""

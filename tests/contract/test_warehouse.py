@@ -6,6 +6,7 @@ process at a time, so that a module opens each engine once and every test begins
 
 import asyncio
 import datetime as dt
+import errno
 import itertools
 import json
 import os
@@ -35,7 +36,7 @@ from pixeld.storage.clickhouse import Address, with_literals
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.features import Features
 from pixeld.storage.reports import Reports
-from pixeld.storage.warehouse import escaped
+from pixeld.storage.warehouse import _Role, escaped
 from tests.conftest import require
 from tests.services import clickhouse_server, free_port
 
@@ -276,21 +277,6 @@ async def test_an_integer_in_quotes_is_refused_or_stored_as_that_integer(warehou
     with suppress(WarehouseRefused):
         await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c", visitor="18446744073709551615")]), "t")
     assert await warehouse.query("SELECT visitor FROM clicks", {}) in ([], [{"visitor": 2**64 - 1}])
-
-
-@pytest.mark.parametrize("engine", ["chdb"], indirect=True)  # a server's batches come as they always did
-async def test_a_batch_that_an_earlier_version_inserted_is_known_again(warehouse):
-    rows = [record(CLICK, f"c{i}", visitor=i) for i in range(70_000)]  # more than the engine reads at once
-    settings = ", ".join(f"{name} = {value!r}" for name, value in warehouse.features.insert_settings("v1:batch").items())
-    names, values = ", ".join(columns(CLICK)), json.dumps(list(zip(*rows, strict=True)))
-    await warehouse.command(f"INSERT INTO clicks ({names}) SETTINGS {settings} FORMAT JSONCompactColumns {values}")
-    for _ in range(2):
-        await warehouse.insert("clicks", columns(CLICK), encoded(rows), "v1:batch")
-    assert await count(warehouse, "clicks") == 70_000
-    assert [roll_up["clicks"] for roll_up in await roll_ups(warehouse)] == [70_000] * 5
-    bad = encoded([record(CLICK, "c", visitor=None)])
-    with pytest.raises(WarehouseRefused):
-        await warehouse.insert("clicks", columns(CLICK), bad, "v1:another")
 
 
 async def test_bounds_of_every_integer_are_stored_as_they_are(warehouse):
@@ -1031,3 +1017,57 @@ async def test_the_embedded_engine_leaves_the_cpu_to_whoever_answers(engine, war
     found = [await niceness(role) for role in (warehouse._insert, warehouse._query)]
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     assert found == ([ours, ours] if url else [max(ours, 10), ours])
+
+
+@pytest.mark.parametrize(
+    ("started_with", "refused", "asked_for"),
+    [
+        pytest.param(0, False, [10], id="as it is set"),
+        pytest.param(15, False, [15], id="never less than the process has, which is for root alone"),
+        pytest.param(0, True, [10], id="not allowed at all: it goes on without"),
+    ],
+)
+async def test_niceness(started_with, refused, asked_for, monkeypatch):
+    asked = []
+
+    def setpriority(which, thread, niceness):
+        asked.append(niceness)
+        if refused:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "getpriority", lambda which, who: started_with)
+    monkeypatch.setattr(os, "setpriority", setpriority)
+    role = _Role("insert", lambda: Idle(), 10)
+    assert await role.run(lambda link: link.preferred())
+    await role.close()
+    assert asked == (asked_for if sys.platform == "linux" else [])
+
+
+class Idle:
+    """A connection that does nothing."""
+
+    def preferred(self):
+        return True
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True, scope="module")
+async def test_where_no_file_can_be_made_a_batch_waits(warehouse, monkeypatch):
+    def memfd_create(name):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", memfd_create, raising=False)
+        with pytest.raises(WarehouseAway, match="Too many open files"):
+            await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
+    await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
+    assert await count(warehouse, "clicks") == 1
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True, scope="module")
+async def test_where_files_have_to_be_on_a_disk_a_batch_goes_through_one(warehouse, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")] * 3), "t")
+    assert await count(warehouse, "clicks") == 3

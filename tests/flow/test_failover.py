@@ -222,6 +222,20 @@ async def test_a_primary_that_became_a_replica_is_left_though_the_connection_sta
         assert not connection.is_connected
 
 
+async def test_a_plain_name_whose_server_became_a_replica_is_looked_up_again(failover):
+    """As behind a name or an address that moves: the connection is given up, so that the next chunk finds the new primary."""
+    server, _ = failover.servers
+    async with client_of(server.url) as client, client_of(server.url) as by_hand:
+        queue = RedisQueue(client, NODE)
+        await queue.push(ChunkId(1, 1), b"a")
+        await by_hand.replicaof("127.0.0.1", failover.servers[1].port)
+        for n in (2, 3):
+            with pytest.raises(QueueAway, match="takes no writes"):
+                await queue.push(ChunkId(1, n), b"b")
+            [connection] = client.connection_pool._in_use_connections
+            assert not connection.is_connected
+
+
 async def test_a_hanging_sentinel_holds_nobody_up(failover):
     failover.sentinels[0].send(signal.SIGSTOP)
     client = connect(failover.url, 20.0)

@@ -215,23 +215,6 @@ async def test_a_backlog_waits_for_no_interval(start, monkeypatch):
     assert len(ingest.warehouse.orders()) == 5
 
 
-async def test_a_batch_that_an_earlier_version_began_is_repeated_under_its_token(start, redis):
-    ingest = await start()
-    await ingest.send(1)
-    ingest.warehouse.faults = ["after"]
-    with pytest.raises(WarehouseAway):
-        await ingest.flusher.step()
-    version, _, digest = (await ingest.queue.manifest()).digest.partition(":")
-    assert version == "v2"
-    ingest.warehouse.tokens = [token.replace("v2:", "v1:", 1) for token in ingest.warehouse.tokens]
-    await redis.hset(MANIFEST, "digest", digest)  # as it wrote it
-    again = await start()
-    await again.send(2)
-    await again.flusher.drain()
-    assert again.warehouse.orders() == ["O-1", "O-2"]
-    assert [token[:3] for token in again.warehouse.tokens] == ["v1:", "v2:"]
-
-
 async def test_reached_wakes_the_flusher_and_returns_when_it_is_there(start):
     ingest = await start()
     ingest.flusher._interval_s = 3600

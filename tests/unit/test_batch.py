@@ -17,7 +17,7 @@ def plan(chunks, fence=1, version="v2", node=NODE):
     draft = Draft(node)
     for chunk_id, data in chunks:
         draft.add(chunk_id, data)
-    return draft.batch(fence, version)
+    return draft.batch(fence)
 
 
 def line(kind, at_ms, text="shop"):
@@ -33,16 +33,6 @@ def test_a_batch_depends_on_the_bytes_alone(clock):
     other = plan([*chunks[:2], (ChunkId(1, 2), order(clock, 99))], 5)
     assert other.parts[0].token != one.parts[0].token
     assert replace(one.manifest, fence=6) == plan(chunks, 6).manifest
-
-
-def test_a_batch_that_an_earlier_version_began_has_its_digest_and_its_tokens(clock):
-    chunks = [(ChunkId(1, 1), order(clock, 1))]
-    old, new = plan(chunks, version="v1"), plan(chunks)
-    digest = old.manifest.digest
-    assert len(digest) == 64 and new.manifest.digest == f"v2:{digest}"
-    assert old.parts[0].token == f"v1:{NODE}:1-1:1-1:{digest[:32]}:o:202701"
-    assert new.parts[0].token == f"v2:{NODE}:1-1:1-1:{digest[:32]}:o:202701"
-    assert old.parts[0].rows == new.parts[0].rows
 
 
 @pytest.mark.parametrize(

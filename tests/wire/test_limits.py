@@ -113,6 +113,16 @@ async def test_a_request_that_does_not_arrive_in_time(raw, before, start, fast_p
     await until(lambda: not world.connections)
 
 
+async def test_a_first_byte_puts_nothing_off(start, fast_path):
+    world = await start(fast_path=fast_path, request_s=1)
+    peer = await world.peer()
+    begun = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.8)
+    await peer.send(ORDER[:20])
+    assert await peer.rest() == b""
+    assert asyncio.get_running_loop().time() - begun < 1.5
+
+
 async def test_a_peer_that_says_nothing(start, fast_path):
     world = await start(fast_path=fast_path, request_s=0.1)
     assert await (await world.peer()).rest() == b""
