@@ -180,6 +180,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_url = f"http://{settings.admin_host}:{admin_socket.getsockname()[1]}"
     started = Started(tracker_url, admin_url, settings.data_dir.resolve(), f"{tracker_url}/demo/" if with_demo else None)
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
+    stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
     return Server(started, operations, registry, reports, failed)
 

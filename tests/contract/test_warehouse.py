@@ -677,7 +677,7 @@ async def test_the_client_reaches_the_primary_key_below_the_view(warehouse, sql)
     ids=["a client", "an operator's one client", "an operator", "a partner"],
 )
 async def test_a_report_reads_the_rows_of_one_grain_and_client(warehouse, monkeypatch, scope, filters, condition):
-    await warehouse.insert("clicks", columns(CLICK), [record(CLICK, "c")], "t")
+    await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
     asked, query = [], warehouse.query
     monkeypatch.setattr(warehouse, "query", lambda sql, params: asked.append((sql, params)) or query(sql, params))
     parsed = PerformanceQuery.parse({"to": "2026-03-29", "tz": "UTC", **filters}, dt.date(2026, 3, 29))

@@ -1,10 +1,12 @@
 """The load generator: open loop on a server that misbehaves, and the books with one that does not, and with one that lies."""
 
 import asyncio
+import gc
 import re
 import ssl
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -87,6 +89,16 @@ async def test_a_server_that_stands_still_is_seen_by_everybody_who_came_meanwhil
     assert outcome.latency.percentile(100 - 80 / 2) > 0.1
     assert outcome.latency.max_s == pytest.approx(0.5, abs=0.2)
     assert outcome.lag.max_s < 0.4  # they were sent all the same
+
+
+async def test_a_large_heap_delays_no_request(monkeypatch):
+    async def answer(n):
+        return GIF
+
+    monkeypatch.setattr(gc, "collect", lambda: time.sleep(0.5))
+    async with server(answer) as port:
+        outcome = await openloop.drive(plan(port))
+    assert outcome.lag.max_s < 0.4
 
 
 async def test_a_connection_that_ends_loses_what_waits_on_it_and_is_opened_again():

@@ -184,12 +184,13 @@ async def test_the_same_bytes_go_under_the_same_id(start, monkeypatch):
 async def test_under_steady_load_the_spill_is_left_again(start):
     ingest = await start()
     ingest.queue.faults = ["before"]
-    replies = []
+    peers, replies = 50, []
 
-    async def load():
+    async def load():  # each peer waits for its answer before it sends again, so that a slow disk slows the load
         while True:
-            replies.append(Reply())
-            assert ingest.buffer.append(order(ingest.clock, len(replies)), replies[-1])
+            if len(replies) < peers or replies[-peers].released:
+                replies.append(Reply())
+                assert ingest.buffer.append(order(ingest.clock, len(replies)), replies[-1])
             await asyncio.sleep(0)
 
     ingest.tasks.insert(0, asyncio.create_task(load()))

@@ -11,7 +11,7 @@ from pixeld.domain.events import ChunkId
 from pixeld.errors import SpillFailed, WarehouseAway
 from pixeld.ingest import ship
 from pixeld.ingest import watch as watching
-from pixeld.storage.redis import connect
+from pixeld.storage.redis import Held, connect
 from pixeld.storage.redis_queue import RedisQueue
 from tests.flow.conftest import Reply, order
 
@@ -25,12 +25,17 @@ async def figures(ingest):
     return found["oldest_unflushed_seconds"], found["waiting_events"]
 
 
+def reach(ingest, redis):
+    ingest.queue._redis, ingest.queue._held = redis, Held(redis)
+
+
 def take_redis_away(ingest):
-    ingest.there, ingest.queue._redis = ingest.queue._redis, connect(AWAY, 1.0)
+    ingest.there = ingest.queue._redis
+    reach(ingest, connect(AWAY, 1.0))
 
 
 def bring_redis_back(ingest):
-    ingest.queue._redis = ingest.there
+    reach(ingest, ingest.there)
 
 
 async def test_without_a_backlog_all_is_zero_and_the_log_is_silent(start, caplog):
@@ -233,7 +238,7 @@ async def test_a_redis_that_hangs_costs_a_bounded_time_and_no_figure(start, redi
     assert await figures(ingest) == (1, 1)
     monkeypatch.setattr(watching, "LOOK_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # connects, and never says a word
-        ingest.queue._redis = connect(f"redis://127.0.0.1:{deaf.getsockname()[1]}", 30.0)
+        reach(ingest, connect(f"redis://127.0.0.1:{deaf.getsockname()[1]}", 30.0))
         async with asyncio.timeout(2):
             assert await figures(ingest) == (1, 1)
         assert "within" in ingest.watch.away

@@ -1,6 +1,7 @@
 """Every setting is flipped once, on a running server, and its effect seen: a setting that does nothing is a bug."""
 
 import asyncio
+import gc
 import logging
 import ssl
 from contextlib import asynccontextmanager, suppress
@@ -422,3 +423,9 @@ def test_chunk_ids_of_a_start_come_after_those_of_the_one_before(tmp_path):
     first = data.next_epoch(1000)
     assert ChunkId(first, 10**9) < ChunkId(data.next_epoch(5), 0)
     data.close()
+
+
+async def test_a_server_that_has_stopped_leaves_its_process_to_the_collector(start):
+    async with start():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
