@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -61,8 +61,11 @@ class Intake(Protocol):
 class Queue(Protocol):
     """A durable, ordered log of chunks (a Redis stream). Every method raises QueueAway when Redis does not do its part."""
 
-    async def push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id."""
+    async def push(self, chunk_id: ChunkId, data: bytes, meanwhile: Callable[[], None]) -> None:
+        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id.
+
+        `meanwhile` is called once the chunk is on its way, for what can be done while Redis works; not if it never is.
+        """
 
     async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> None:
         """Store chunks durably in one go, oldest first. Refused when some were, as by `push`; the others are stored."""

@@ -25,7 +25,7 @@ class Chunk:
 
 
 class Buffer:
-    """One producer side (`append`, on the event loop) and one consumer (`take`, then `settle`, in turn)."""
+    """One producer side (`append`, on the event loop) and one consumer, who takes chunks and settles them in that order."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -57,6 +57,11 @@ class Buffer:
         """When the oldest event whose reply waits was taken; None when none does."""
         return first_ms(self._taken.data if self._taken else self._lines[0] if self._lines else b"")
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has gathered."""
+        return not self._lines
+
     async def take(self) -> Chunk:
         """What has gathered, up to CHUNK_BYTES (or one event, if that alone is larger); waits for the first event."""
         await self._filled.wait()
@@ -78,7 +83,8 @@ class Buffer:
         """The chunk is durable, or never will be: every reply may leave. One write a connection: all learn first,
         then send.
         """
-        self._taken = None
+        if self._taken is chunk:
+            self._taken = None
         self.bytes -= len(chunk.data)
         for waiter in chunk.waiters:
             waiter.settle(stored)

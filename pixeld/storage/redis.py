@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,13 +75,16 @@ class Held:
         self._pool = redis.connection_pool
         self._connection: Any = None
 
-    async def execute(self, *command: str | bytes | float) -> Any:
-        """The reply to one command. A connection that has ended meanwhile is made anew first; one that fails, is ended."""
+    async def execute(self, *command: str | bytes | float, meanwhile: Callable[[], None]) -> Any:
+        """The reply to one command; `meanwhile` is called when that has been sent. A connection that has ended is made anew
+        first, one that fails is ended.
+        """
         if self._connection is None:
             self._connection = await self._pool.get_connection()
         else:
             await self._pool.ensure_connection(self._connection)
         await self._connection.send_command(*command)
+        meanwhile()
         return await self._connection.read_response()
 
 

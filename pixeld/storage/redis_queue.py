@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -85,15 +85,18 @@ class RedisQueue:
         """Make the queue known to every flusher."""
         await self._script("announcing the queue", _ANNOUNCE, [keys.STREAMS], [self.node])
 
-    async def push(self, chunk_id: ChunkId, data: bytes) -> None:
-        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id."""
+    async def push(self, chunk_id: ChunkId, data: bytes, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id.
+
+        `meanwhile` is called when it has been sent, for what can be done while Redis works; not if it never is.
+        """
         with failures("storing a chunk"):
             try:
                 command = "XADD", self._stream, str(chunk_id), _DATA, data
                 if self._replicas.count:
                     await write(self._redis, self._replicas, *command)
                 else:
-                    await self._held.execute(*command)
+                    await self._held.execute(*command, meanwhile=meanwhile)
             except ResponseError as error:
                 if "equal or smaller" not in str(error):
                     raise

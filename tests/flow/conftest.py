@@ -49,11 +49,11 @@ class FaultyQueue(RedisQueue):
         super().__init__(redis, node, replicas)
         self.faults, self.pushed = [], []
 
-    async def push(self, chunk_id, data):
+    async def push(self, chunk_id, data, meanwhile=lambda: None):
         fault = self.faults.pop(0) if self.faults else None
         if fault == "before":
             raise QueueAway("refused for the test")
-        await super().push(chunk_id, data)
+        await super().push(chunk_id, data, meanwhile)
         self.pushed.append(chunk_id)
         if fault == "after":
             raise QueueAway("stored, but the connection broke before the reply")

@@ -170,7 +170,7 @@ async def test_the_same_bytes_go_under_the_same_id(start, monkeypatch):
     ingest, seen = await start(), []
     push = ingest.queue.push
 
-    async def write_down(chunk_id, data):
+    async def write_down(chunk_id, data, meanwhile):
         seen.append((chunk_id, data))
         await push(chunk_id, data)
 

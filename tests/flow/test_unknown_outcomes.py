@@ -69,7 +69,7 @@ async def test_the_retry_sends_the_same_bytes_under_the_same_id(net, redis, tmp_
     ingest = Ingest(client, tmp_path, clock, MemoryWarehouse(), clock())
     sent, push, push_all = [], ingest.queue.push, ingest.queue.push_all
 
-    async def write_down(chunk_id, data):
+    async def write_down(chunk_id, data, meanwhile):
         sent.append((chunk_id, data))
         await push(chunk_id, data)
 
