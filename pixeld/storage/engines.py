@@ -17,7 +17,7 @@ def open_warehouse(url: str | None, data_dir: Path) -> Warehouse:
     if url is None:
         from pixeld.storage import chdb
 
-        return Warehouse(chdb.connector(data_dir / "clickhouse"), insert_niceness=chdb.NICENESS)
+        return Warehouse(chdb.connector(data_dir / "clickhouse"), niceness=chdb.NICENESS)
     from pixeld.storage import clickhouse
 
     return Warehouse(clickhouse.connector(url))

@@ -196,17 +196,17 @@ class _Role:
 
 
 class Warehouse:
-    """`domain.ports.Warehouse` over either engine, and the statements that migrations need. `insert_niceness` is that of the
-    thread which inserts, and which is the first to connect.
+    """`domain.ports.Warehouse` over either engine, and the statements that migrations need. `niceness` is that of the
+    roles' threads, and of those that their connections start.
     """
 
-    def __init__(self, connect: Callable[[], Link], *, insert_niceness: int = 0) -> None:
+    def __init__(self, connect: Callable[[], Link], *, niceness: int = 0) -> None:
         self._connect = connect
         self._features: Features | None = None
-        self._insert = _Role("insert", self._link, insert_niceness)
-        self._query = _Role("query", self._link)
-        self._reader = _Role("reader", self._restricted)
-        self._mender = _Role("mender", self._link)
+        self._insert = _Role("insert", self._link, niceness)
+        self._query = _Role("query", self._link, niceness)
+        self._reader = _Role("reader", self._restricted, niceness)
+        self._mender = _Role("mender", self._link, niceness)
 
     def _link(self) -> Link:
         link = self._connect()
