@@ -26,7 +26,6 @@ _START_S = 120.0  # a big append-only file takes a while to load; 1 GB in some 5
 _STOP_S = 10.0
 _STEP_S = 0.02
 _KEEP_S = 0.5
-
 _REWRITE_BYTES = 512 << 20  # of the append-only file, where memory has no bound to go by
 
 
