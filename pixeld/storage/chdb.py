@@ -25,9 +25,10 @@ from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage.features import QUERY_SECONDS, Features
 from pixeld.storage.warehouse import INTEGERS, READ_ONLY, Link, Params, escaped, failure
 
-# A report must neither take the cores that answer hits nor the memory they need; it spills to disk before that.
+# A report may have every core, because its threads give way to whatever answers hits (NICENESS); not the memory that they
+# need: it spills to disk before that.
 _REPORT_LIMITS = {
-    "max_threads": max(1, (os.cpu_count() or 1) // 2),
+    "max_threads": os.cpu_count() or 1,
     "max_execution_time": QUERY_SECONDS,
     "max_memory_usage": 2**31,
     "max_bytes_before_external_group_by": 2**30,
