@@ -11,7 +11,10 @@ from aiohttp import web
 
 from pixeld.web.desk import Case
 from pixeld.web.fastpath import MAX_WAITING, HotRequestHandler
-from pixeld.web.recogniser import Recogniser
+from pixeld.web.origin import Peer
+from pixeld.web.recogniser import Plain, Recogniser
+
+_END = b"\r\n\r\n"  # of a request without a body
 
 
 class PlainRequestHandler(HotRequestHandler):
@@ -26,37 +29,39 @@ class PlainRequestHandler(HotRequestHandler):
     def data_received(self, data: bytes) -> None:
         """As the base class, or past it."""
         if self.plain:
-            if self._answered(data) or not (data := self._behind_plain(data)):
+            data = self._answer_plain(data)
+            if not data:
                 return
             self.plain = False
         super().data_received(data)
 
-    def _behind_plain(self, data: bytes) -> bytes:
-        """Answer the plain requests at the beginning of a read that holds several; what is left of it.
-
-        Not only for peers that pipeline by choice: whoever is kept waiting may do so, and a connection that went to the parser
-        for that would cost twice as much from then on, when time is short already.
+    def _answer_plain(self, data: bytes) -> bytes:
+        """Answer a read that is whole, plain requests and nothing else. What is left for the parser: nothing; all of any other
+        read; or what begins with the request whose answer raised.
         """
-        at, end = 0, data.find(b"\r\n\r\n") + 4
-        if end == len(data):
-            return data  # only one, which has been looked at
-        while end > 3 and self._answered(data[at:end]):
-            at, end = end, data.find(b"\r\n\r\n", end) + 4
-        return data[at:]
-
-    def _answered(self, data: bytes) -> bool:
-        """Answer what is one whole, plain request; False, and nothing done, for anything else, and when that raised."""
         if self.transport is None or self.writing_paused or self.reading_held or len(self.waiting) >= MAX_WAITING:
-            return False
-        peer = self.peer
-        first = peer is None
-        if peer is None:
-            peer = self.met()
+            return data
+        peer = self.peer or self.met()
         request = self.recognise(data, peer.trusted)
-        if request is None:
-            return False
-        if first:
-            self.guard.arrived()
+        if request is not None:
+            return b"" if self._take(request, peer) else data
+        # Several, and not only from peers that pipeline by choice: whoever is kept waiting may, and a connection that went to
+        # the parser for that would cost twice as much from then on, when time is short already.
+        *heads, end = data.split(_END)
+        if end or not 2 <= len(heads) <= MAX_WAITING - len(self.waiting):
+            return data
+        requests = [self.recognise(head + _END, peer.trusted) for head in heads]
+        plain = [request for request in requests if request is not None]
+        if len(plain) < len(heads):
+            return data
+        for n, request in enumerate(plain):
+            if not self._take(request, peer):
+                return _END.join((*heads[n:], b""))
+        return b""
+
+    def _take(self, request: Plain, peer: Peer) -> bool:
+        """Answer a request, its reply last in the line; False, and nothing done, when that raised."""
+        self.guard.arrived()
         target, cookie, forwarded, said = request
         case = Case(self.desk, self.release)
         try:

@@ -132,3 +132,23 @@ async def test_the_parser_is_fed_nothing_before_it_has_to_be(start):
     assert [reply.status for reply in replies] == [302] * 5
     assert [event["s1"] for _, event in world.intake.events] == ["0", "1", "2", "3", "4"]
     assert world.cold_requests == 2  # what came behind it waited with it
+
+
+@pytest.mark.parametrize(
+    ("behind", "stays"),
+    [
+        pytest.param(get("/t/acme/c/blog?s1=1"), True, id="another plain one"),
+        pytest.param(get("/t/acme/c/blog?s1=1") * 31, True, id="as many as a connection may have waiting"),
+        pytest.param(get("/t/acme/c/blog?s1=1") * 32, False, id="one more"),
+        pytest.param(get("/t/acme/c/blog?s1=1")[:-2], False, id="a part of one"),
+        pytest.param(request("/t/acme/c/blog", method="HEAD"), False, id="one that is not plain"),
+    ],
+)
+async def test_several_plain_requests_in_one_read_need_no_parser(behind, stays, start):
+    """Otherwise whoever pipelines for having to wait would be served at half the speed from then on."""
+    world = await start()
+    peer = await world.peer()
+    await peer.send(get("/t/acme/c/blog?s1=0") + behind)
+    assert (await peer.reply()).status == 302
+    [connection] = world.connections
+    assert connection.plain is stays
