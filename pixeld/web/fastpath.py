@@ -3,8 +3,7 @@
 aiohttp's parser is wrapped, its connection class is not copied. Replies of one connection leave in the order of its requests:
 * a hot message that finds the base class idle is answered here; its reply leaves when it and those before it are settled;
 * one that finds the base class at work goes there too, where order is kept already;
-* whatever else comes behind a waiting reply is parked until none waits. Nothing is read meanwhile, so that a connection holds
-  MAX_WAITING replies, the parser's 32 messages and one read, at most.
+* whatever else comes behind a waiting reply is parked until none waits, and nothing is read meanwhile: what is held is bounded.
 Only this file names aiohttp's private attributes; tests/contract/test_aiohttp_internals.py tells when a release moves one.
 """
 
