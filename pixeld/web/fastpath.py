@@ -3,7 +3,7 @@
 aiohttp's parser is wrapped, its connection class is not copied. Replies of one connection leave in the order of its requests:
 * a hot message that finds the base class idle is answered here; its reply leaves when it and those before it are settled;
 * one that finds the base class at work goes there too, where order is kept already;
-* whatever else comes behind a waiting reply is parked until none waits, and nothing is read meanwhile: what is held is bounded.
+* whatever else comes behind a waiting reply is parked until none waits; nothing is read meanwhile, so that all is bounded.
 Only this file names aiohttp's private attributes; tests/contract/test_aiohttp_internals.py tells when a release moves one.
 """
 
