@@ -37,9 +37,8 @@ _REPORT_LIMITS = {
 }
 
 # Of the threads that use the engine and of its own. On a core that answers hits as fast as it can they get a tenth of it (the
-# scheduler's weight is 110 against 1024), on an idle one all. With the inserting thread alone, merges took half of such a
-# core, and replies stood for 0.2 s. An insert holds the GIL for 0.1 ms at a time, so that the loop never waits long for a
-# thread that is not scheduled.
+# scheduler's weight is 110 against 1024), on an idle one all. What flushing does on the event loop comes on top. An insert
+# holds the GIL for 0.1 ms at a time, so that the loop never waits long for a thread that is not scheduled.
 NICENESS = 10
 
 # How rows are read: in one thread, in order, and text only from text. What is refused for that is a row's fault.
@@ -122,6 +121,10 @@ class _Threads:
         if sys.platform != "linux":  # elsewhere a thread has none of its own
             return
         niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        with suppress(OSError):  # without /proc nobody can say which they are, and flushing goes on all the same
+            self._make(niceness)
+
+    def _make(self, niceness: int) -> None:
         theirs = {task.name for task in self._tasks.iterdir()} - {str(each.native_id) for each in threading.enumerate()}
         for thread in theirs - self._known:
             with suppress(OSError):  # it has ended

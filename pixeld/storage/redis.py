@@ -67,8 +67,8 @@ def failures(doing: str) -> Iterator[None]:
 class Held:
     """One connection of a client, for one caller who sends one command after another.
 
-    A chunk of 17 KB takes 70 µs of CPU through it and 98 through the client, which takes a connection from its pool for each
-    command, and gives it back, and counts both (`bench/results/peers.md` has some 600 chunks a second).
+    A chunk of 17 KB took 70 µs of CPU through it and 98 through the client, in one run: that takes a connection from its pool
+    for each command, gives it back, and counts both.
     """
 
     def __init__(self, redis: RedisClient) -> None:

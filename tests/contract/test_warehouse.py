@@ -1077,3 +1077,11 @@ async def test_where_files_have_to_be_on_a_disk_a_batch_goes_through_one(warehou
     monkeypatch.delattr(os, "memfd_create", raising=False)
     await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")] * 3), "t")
     assert await count(warehouse, "clicks") == 3
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True, scope="module")
+async def test_where_threads_cannot_be_listed_a_batch_goes_through_all_the_same(warehouse, monkeypatch):
+    monkeypatch.setattr(Path, "iterdir", lambda self: (_ for _ in ()).throw(FileNotFoundError(2, "no /proc")))
+    await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
+    monkeypatch.undo()
+    assert await count(warehouse, "clicks") == 1
