@@ -91,7 +91,7 @@ def _rates(events: int) -> str:
 
 @contextmanager
 def _server() -> Iterator[list[tuple[str, str]]]:
-    if not shutil.which("clickhouse-server"):
+    if not shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"):
         yield []
         return
     from tests.services import clickhouse_server
