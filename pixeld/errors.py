@@ -71,6 +71,20 @@ class AlreadyExists(PixeldError):
     code = "already_exists"
 
 
+class Conflict(PixeldError):
+    """Somebody else has changed the thing since it was read; nothing was overwritten."""
+
+    status = 409
+    code = "conflict"
+
+
+class Forbidden(PixeldError):
+    """The credential is valid, and this is not for its holder."""
+
+    status = 403
+    code = "forbidden"
+
+
 class Unavailable(PixeldError):
     """A dependency does not answer now; the same call may work later."""
 

@@ -121,7 +121,7 @@ class Registry(Protocol):
         """Change some of a partner's fields."""
 
     async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
-        """Set the status of a membership; both parties must exist."""
+        """Set status, commission or both of a membership; both parties must exist. What the body leaves out stays."""
 
     async def audit(self, count: int) -> list[dict[str, Any]]:
         """The newest changes, newest first: at_ms, who, what, before, after."""

@@ -6,7 +6,7 @@ STREAMS = "pixeld:streams"  # set of the nodes that ever had a queue, so that a 
 
 CLIENTS = "pixeld:{registry}:clients"  # hash: client id → JSON
 PARTNERS = "pixeld:{registry}:partners"  # hash: partner id → JSON
-MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status
+MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status, or JSON with terms of its own
 VERSION = "pixeld:{registry}:version"  # grows with every change
 AUDIT = "pixeld:{registry}:audit"  # stream: who, when, what, before, after
 

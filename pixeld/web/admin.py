@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 
 from pixeld import metrics
-from pixeld.domain.registry import Client, Partner, Snapshot
+from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import BadInput, NotFound, Unauthorized, Unavailable
 from pixeld.web import keys
@@ -131,17 +131,17 @@ async def change_partner(request: web.Request) -> web.Response:
 
 
 async def set_member(request: web.Request) -> web.Response:
-    """Set the status of a membership."""
+    """Set status, commission or both of a membership."""
     client, partner = request.match_info["client"], request.match_info["partner"]
     status = await request.app[keys.REGISTRY].set_member(client, partner, await body(request), _WHO)
-    return json({"client": client, "partner": partner, "status": status})
+    return json({"client": client, **_member(_snapshot(request), client, partner, status)})
 
 
 async def list_members(request: web.Request) -> web.Response:
     """A client's memberships."""
     client = _client(request)
-    members = _snapshot(request).members
-    return json({"partners": [{"partner": p, "status": s} for (c, p), s in members.items() if c == client.id]})
+    snapshot = _snapshot(request)
+    return json({"partners": [_member(snapshot, c, p, s) for (c, p), s in snapshot.members.items() if c == client.id]})
 
 
 async def audit(request: web.Request) -> web.Response:
@@ -200,6 +200,12 @@ def _snapshot(request: web.Request) -> Snapshot:
     if snapshot is None:
         raise Unavailable("clients and partners have not been read from Redis yet; see /readyz")
     return snapshot
+
+
+def _member(snapshot: Snapshot, client: str, partner: str, status: Status) -> dict[str, Any]:
+    """A membership; its commission only where it has terms of its own."""
+    own = snapshot.terms.get((client, partner))
+    return {"partner": partner, "status": status} | ({"commission": [terms.to_json() for terms in own]} if own else {})
 
 
 def _client(request: web.Request) -> Client:

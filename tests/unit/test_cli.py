@@ -184,6 +184,10 @@ async def test_a_client_from_nothing_to_changed(pixeld_server):
         "window_days": 60,
         "timezone": "UTC",
         "click_param": "pxid",
+        "commission": [],
+        "lock_days": 30,
+        "listed": True,
+        "share_contact": True,
     }
 
 
