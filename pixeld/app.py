@@ -148,7 +148,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     crew = Crew(settings, holder, links, flushers, metrics, visitors, clock)
     registry.spread = crew.refreshed
     nodes: list[AnyNode] = [*local, *crew.workers]
-    reports = Reports(warehouse)
+    reports = Reports(warehouse, clock)
     operations = ServerOperations(
         redis=links.redis,
         redis_replicas=settings.redis_replicas,

@@ -119,6 +119,7 @@ class Snapshot:
     members: Mapping[tuple[str, str], Status] = field(default_factory=dict)
     terms: Mapping[tuple[str, str], tuple[Terms, ...]] = field(default_factory=dict)  #: of memberships with their own
     approved: Mapping[str, frozenset[str]] = field(init=False)  #: for each client, the partners whose membership is approved
+    own_terms: Mapping[str, Mapping[str, tuple[Terms, ...]]] = field(init=False)  #: `terms` by client, then by partner
 
     def __post_init__(self) -> None:
         found: dict[str, set[str]] = {}
@@ -126,6 +127,10 @@ class Snapshot:
             if status is Status.APPROVED:
                 found.setdefault(client, set()).add(partner)
         object.__setattr__(self, "approved", {client: frozenset(partners) for client, partners in found.items()})
+        own: dict[str, dict[str, tuple[Terms, ...]]] = {}
+        for (client, partner), terms in self.terms.items():
+            own.setdefault(client, {})[partner] = terms
+        object.__setattr__(self, "own_terms", own)
 
 
 @dataclass(frozen=True, slots=True)
