@@ -33,6 +33,7 @@ from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_signals
 from pixeld.settings import Settings
+from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis_queue import others
@@ -163,6 +164,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     _gauges(metrics, operations, node, flushers, crew)
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
+    admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     admin_socket = server.bind(settings.admin_host, settings.admin_port)
     admin_listener = await server.listen_plainly(admin_app, admin_socket)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pixeld.domain.events import ChunkId
+from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 
@@ -157,3 +158,19 @@ class Reports(Protocol):
         self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None
     ) -> dict[str, Any]:
         """`{"rows": [{…}], "next": cursor or None}`, newest first. `clients` gives the days their time zone; UTC without."""
+
+
+class Decisions(Protocol):
+    """What people decide about orders."""
+
+    async def decide(
+        self, scope: Scope, client: str, order: object, status: object, reason: object, seen: object, who: str
+    ) -> OrderStatus:
+        """Approve or reject an order that its decider has `seen` pending; returns when that is durable. It is for good, and
+        reports show it as soon as any event.
+
+        Raises Forbidden (for partners and other clients), BadInput (`status`, `seen`, or `reason`, which a rejection needs),
+        NotFound, Conflict (it is not pending, or somebody else is deciding), WarehouseAway, QueueAway or Unavailable, and then
+        nothing was decided; but QueueAway may leave the order claimed for a minute. `reason` is shown to the partner; `who`
+        is not, and no name: "operator:7", "client:shop/3".
+        """

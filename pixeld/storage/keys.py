@@ -11,6 +11,11 @@ VERSION = "pixeld:{registry}:version"  # grows with every change
 AUDIT = "pixeld:{registry}:audit"  # stream: who, when, what, before, after
 
 
+def decision(client: str, order: str) -> str:
+    """Who is deciding about an order (a token), then what was decided; expires by itself."""
+    return f"pixeld:{{orders}}:decision:{client}/{order}"
+
+
 def queue(node: str) -> str:
     """Stream of chunks, oldest first."""
     return f"pixeld:{{{node}}}:queue"

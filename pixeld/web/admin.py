@@ -43,6 +43,7 @@ def application() -> web.Application:
             web.patch("/api/partners/{partner}", change_partner),
             web.put("/api/clients/{client}/partners/{partner}", set_member),
             web.get("/api/clients/{client}/partners", list_members),
+            web.post("/api/clients/{client}/decisions", decide_order),
             web.get("/api/audit", audit),
             web.get("/api/reports/performance", performance),
             web.get("/api/reports/orders", orders),
@@ -142,6 +143,21 @@ async def list_members(request: web.Request) -> web.Response:
     client = _client(request)
     snapshot = _snapshot(request)
     return json({"partners": [_member(snapshot, c, p, s) for (c, p), s in snapshot.members.items() if c == client.id]})
+
+
+async def decide_order(request: web.Request) -> web.Response:
+    """Approve or reject an order: {"order", "status", "seen", "reason"}.
+
+    The order is named in the body, not in the path: shops choose its id, and of one with `/`, `%`, `.` or `..` in it, proxies,
+    clients and routers on the way would each make another path.
+    """
+    client, asked = request.match_info["client"], await body(request)
+    if not isinstance(asked, dict) or not isinstance(asked.get("order"), str):
+        raise BadInput('the body must be {"order": "…", "status": "approved", "seen": "pending"}', "order")
+    order, reason = asked["order"], asked.get("reason", "")
+    decide = request.app[keys.DECISIONS].decide
+    status = await decide(Scope.operator(), client, order, asked.get("status"), reason, asked.get("seen"), _WHO)
+    return json({"client": client, "order": order, "status": status, "reason": reason.strip() or None})
 
 
 async def audit(request: web.Request) -> web.Response:
