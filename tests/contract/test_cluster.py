@@ -174,6 +174,8 @@ async def test_two_runs_at_once_through_different_hosts_do_no_harm(connect):
                     await asyncio.sleep(0.1)
 
     await asyncio.gather(migrate(one), migrate(other))
+    await settled(one)
+    await settled(other)
     assert await migrate(one) == await migrate(other) == []
     assert await insert(one, batch("both", "x")) == 1
     assert await stored(other, "both") == (50, 50)
