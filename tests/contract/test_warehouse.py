@@ -1047,7 +1047,18 @@ async def test_a_report_of_too_many_rows_says_what_to_do(warehouse, clock):
 
 # ---- the report files
 
-REPORTS = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
+DECIDING = "order_to_decide"  # no report: one order of one client, whom `Decisions` has compared with the scope
+SQL = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
+REPORTS = [file for file in SQL if file.stem != DECIDING]
+
+
+def test_whoever_decides_reads_one_order_of_one_client():
+    sql = reports.statement(DECIDING)
+    assert re.findall(r"FROM (\w+)\s+WHERE client = \{client:String\} AND order_id = \{order:String\}\n", sql) == [
+        "orders",
+        "order_decisions",
+    ]
+    assert len(re.findall(r"FROM \w", sql)) == 2
 
 
 @pytest.mark.parametrize("file", REPORTS, ids=lambda file: file.stem)

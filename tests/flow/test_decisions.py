@@ -116,7 +116,8 @@ async def test_of_two_people_at_once_one_decides_and_the_other_is_told(redis, st
     first = asyncio.create_task(decide(here))
     await intake.holds(1)
     with pytest.raises(Conflict, match="right now"):
-        await decide(there, status="rejected", reason="no")
+        async with asyncio.timeout(10):
+            await decide(there, status="rejected", reason="no")
     intake.commit()
     assert await first is OrderStatus.APPROVED
     with pytest.raises(Conflict, match="somebody has approved the order a moment ago"):  # though no report shows it yet
@@ -166,8 +167,9 @@ def test_a_decision_is_read_back():
 
 
 @pytest.mark.slow
-async def test_a_decision_survives_a_kill_and_counts_once(tmp_path):
-    async with pixeld(tmp_path / "data") as server:
+@pytest.mark.parametrize("workers", [0, 2], ids=["one process", "an office and workers"])
+async def test_a_decision_survives_a_kill_and_counts_once(tmp_path, workers):
+    async with pixeld(tmp_path / "data", workers=workers) as server:
         agreed = {"commission": [{"percent": "7.5", "flat": "1.00"}]}
         assert (await server.api("PATCH", "/api/clients/shop", agreed))[0] == 200
         own = {"status": "approved", "commission": [{"percent": "50"}]}
