@@ -1,0 +1,328 @@
+"""SQL logins: whose rows, which columns, by whose rights; on a real engine as far as one is to be had (see tests/file_users.py)."""
+
+import itertools
+import random
+import re
+from importlib.util import find_spec
+
+import pytest
+
+from pixeld import sql_access
+from pixeld.errors import BadInput, WarehouseAway, WarehouseRefused
+from pixeld.sql_access import Logins
+from pixeld.storage import migrations
+from pixeld.storage.clickhouse import as_user, each_host
+from pixeld.storage.features import Cluster, Features
+from pixeld.storage.logins import READ, VIEWS, WITHHELD, Login, Statements, quoted
+from tests.conftest import require
+from tests.file_users import FileUsers
+from tests.services import clickhouse_server
+
+URL = "clickhouse://default:only-for-tests@127.0.0.1:9000/pixeld"
+NEW = Features.of("26.9.2.1")
+CLIENTS, PARTNERS = ["shop", "shop-2"], ["ann", "ann-2", ""]
+LOGINS = [("client", "shop"), ("client", "shop-2"), ("partner", "ann"), ("partner", "ann-2"), ("analyst", "eve")]
+
+
+def relations():
+    """name → the statement that makes it."""
+    return {re.search(r"\{\{create (\w+)\}\}", m.text)[1]: m.text for m in migrations.known()}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    require(find_spec("chdb"), "chdb-core (pip install 'pixeld[embedded]')")
+    return tmp_path_factory.mktemp("logins")
+
+
+@pytest.fixture(scope="module")
+def engine(directory):
+    """The schema, and orders and traffic of two clients with two partners each."""
+    engine = FileUsers(directory)
+    try:
+        engine.run("CREATE DATABASE pixeld")
+        engine.run("USE pixeld")
+        for statement in itertools.chain.from_iterable(m.statements(NEW) for m in migrations.known()):
+            engine.run(statement)
+        engine.run("INSERT INTO schema_migrations (number, name, sha256) VALUES (1, 'a', 'b')")
+        for index, (client, partner) in enumerate(itertools.product(CLIENTS, PARTNERS)):
+            orders = [(f"o{index}-{n}", client, partner, 1_800_000_000_000 + n, n) for n in range(3)]
+            if partner == "ann-2":  # seen again, later, with a partner that it doesn't stand with
+                orders += [(order, client, "ann", at_ms + 9, n) for order, client, _, at_ms, n in orders]
+            for number, (order, c, p, at_ms, amount) in enumerate(orders):
+                engine.run(
+                    "INSERT INTO order_events (at_ms, client, order_id, partner, amount_minor, currency, country, event_id) "
+                    f"VALUES ({at_ms}, '{c}', '{order}', '{p}', {amount}, 'EUR', 'NL', 'e{index}-{number}')"
+                )
+            for table, count in (("clicks", 25 if partner == "ann" else 9), ("impressions", 40)):
+                engine.run(
+                    f"INSERT INTO {table} (at_ms, client, partner, quality, visitor, country, event_id) SELECT 1800000000000, "
+                    f"'{client}', '{partner}', 'human', {index} * 1000 + number, 'NL', toString(number) FROM numbers({count})"
+                )
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def logins(engine):
+    engine.closed = True
+    return Logins(URL, connect=engine.connect)
+
+
+@pytest.fixture
+def made(engine, logins):
+    """Every login at once: what one has must not be what another gets."""
+    found = {}
+    for kind, id in LOGINS:
+        login = found[kind, id] = logins.login(kind, id)
+        assert len(logins.create(login)) >= 32
+    yield found
+    for login in found.values():
+        logins.drop(login)
+
+
+def test_every_relation_is_read_or_withheld_for_a_reason():
+    assert set(relations()) == READ.keys() | WITHHELD.keys() and not READ.keys() & WITHHELD.keys()
+
+
+def test_what_feeds_a_roll_up_has_no_row_policy():
+    feeding = {name for text in relations().values() if "MATERIALIZED" in text for name in re.findall(r"FROM \{\{stored (\w+)", text)}
+    assert feeding == {"clicks", "impressions"} and not feeding & READ.keys()
+
+
+@pytest.mark.parametrize(("name", "relation"), READ.items(), ids=READ)
+def test_a_policy_names_columns_that_are_there(engine, name, relation):
+    columns = {row["name"] for row in engine.run(f"SELECT name FROM system.columns WHERE database = 'pixeld' AND table = '{name}'")}
+    assert set(relation.columns) == columns & {"client", "partner"}
+
+
+# ---- what a login sees
+
+EXPECTED_ORDERS = {
+    (f"o{index}-{n}", client, partner)
+    for index, (client, partner) in enumerate(itertools.product(CLIENTS, PARTNERS))
+    for n in range(3)
+}
+
+
+@pytest.mark.parametrize(("kind", "id"), LOGINS, ids=map("-".join, LOGINS))
+def test_a_login_sees_exactly_its_own_rows(engine, made, kind, id):
+    login = made[kind, id]
+
+    def mine(client, partner):
+        return {"client": client == id, "partner": partner == id, "analyst": True}[kind]
+
+    pairs = {pair for pair in itertools.product(CLIENTS, PARTNERS) if mine(*pair)}
+    orders = {(r["order_id"], r["client"], r["partner"]) for r in engine.ask(login.name, "SELECT * FROM transactions", login.name)}
+    assert orders == {order for order in EXPECTED_ORDERS if mine(*order[1:])}
+    traffic = engine.ask(login.name, "SELECT * FROM performance", login.name)
+    assert {(r["client"], r["partner"]): (r["impressions"], r["clicks"], r["unique_clicks"]) for r in traffic} == {
+        pair: (40, *(2 * [25 if pair[1] == "ann" else 9])) for pair in pairs
+    }
+    audience = engine.ask(login.name, "SELECT * FROM audience", login.name)
+    groups = {(r["client"], r["partner"], r["dimension"], r["value"], r["visitors"]) for r in audience}
+    assert {group[:2] for group in groups} == {pair for pair in pairs if pair[1] == "ann"}, "only groups of ten or more"
+    assert all(visitors == 25 for *_, visitors in groups)
+
+
+PRIVATE = {"visitor", "visitors_state", "event_id", "country", "device", "browser", "os", "language", "quality", "order_key", "s1"}
+
+
+@pytest.mark.parametrize("view", ["transactions", "performance"])
+def test_rows_of_single_orders_and_days_tell_nothing_of_who_it_was(engine, made, view):
+    rows = engine.run(f"SELECT name, type FROM system.columns WHERE database = 'pixeld_client_shop' AND table = '{view}'")
+    assert rows and not {row["name"] for row in rows} & PRIVATE
+    assert not any("AggregateFunction" in row["type"] for row in rows)
+
+
+@pytest.mark.parametrize("other", [f"pixeld.{name}" for name in (*READ, *WITHHELD)] + [f"pixeld_client_shop-2.{v}" for v in VIEWS])
+def test_a_login_may_read_nothing_else(engine, made, other):
+    database, _, name = other.partition(".")
+    with pytest.raises(WarehouseAway, match="Not enough privileges"):
+        engine.ask("pixeld_client_shop", f"SELECT count() FROM `{database}`.{name}")
+
+
+@pytest.mark.parametrize("table", READ)
+@pytest.mark.parametrize(("kind", "id"), LOGINS[:-1], ids=map("-".join, LOGINS[:-1]))
+def test_the_policies_hold_without_the_views(engine, made, table, kind, id):
+    reader = made[kind, id].reader
+    rows = engine.ask(reader, f"SELECT DISTINCT {kind} AS id FROM pixeld.{table}")
+    if kind == "partner" and READ[table].whole:
+        assert {row["id"] for row in rows} == set(PARTNERS)
+    else:
+        assert {row["id"] for row in rows} == {id}
+
+
+@pytest.mark.parametrize("table", READ)
+def test_a_grant_given_by_mistake_shows_no_row(engine, made, table):
+    engine.command(f"GRANT SELECT ON `pixeld`.`{table}` TO `pixeld_client_shop`")
+    assert engine.ask("pixeld_client_shop", f"SELECT count() AS n FROM pixeld.{table}") == [{"n": 0}]
+    engine.closed = False  # the server's configuration is lost: what is restrictive still holds
+    engine.command(f"GRANT SELECT ON `pixeld`.`{table}` TO `pixeld_client_shop`")
+    assert engine.ask("pixeld_client_shop", f"SELECT DISTINCT client FROM pixeld.{table}") == [{"client": "shop"}]
+
+
+def test_the_views_hold_without_the_policies(engine, made):
+    engine.policies.clear()
+    engine.command("CREATE ROLE OR REPLACE `nobody`")  # writes the users anew
+    for kind, id in LOGINS[:-1]:
+        for view in VIEWS:
+            rows = engine.ask(made[kind, id].name, f"SELECT DISTINCT {kind} AS id FROM {view}", made[kind, id].name)
+            assert rows in ([{"id": id}], []), view
+
+
+def test_pixelds_own_user_sees_every_row_and_whoever_has_no_policy_none(engine, made):
+    engine.command("CREATE USER `grafana`")
+    engine.command("GRANT SELECT ON `pixeld`.`orders` TO `grafana`")
+    assert engine.ask("default", "SELECT count() AS n FROM pixeld.orders") == [{"n": len(EXPECTED_ORDERS)}]
+    assert engine.ask("grafana", "SELECT count() AS n FROM pixeld.orders") == [{"n": 0}]
+    engine.command("DROP USER IF EXISTS `grafana`")
+
+
+# ---- making and dropping
+
+def test_a_server_that_shows_rows_to_everybody_gets_no_login(engine, logins):
+    engine.closed, said = False, len(engine.said)
+    with pytest.raises(WarehouseRefused, match=r"users_without_row_policies_can_read_rows.*tenants\.xml"):
+        logins.create(logins.login("client", "shop"))
+    assert engine.users.keys() == {"default"} and not engine.policies and not engine.roles
+    assert not any("_client_" in statement for statement in engine.said[said:])
+    assert engine.run("SELECT name FROM system.tables WHERE name LIKE '%canary%'") == []
+
+
+def test_a_server_that_shows_system_to_everybody_gets_no_login(engine, logins, monkeypatch):
+    monkeypatch.setattr(sql_access, "_METRICS", "SELECT 1")
+    with pytest.raises(WarehouseRefused, match=r"select_from_system_db_requires_grant.*tenants\.xml"):
+        logins.create(logins.login("client", "shop"))
+    assert engine.users.keys() == {"default"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        (r"WHERE client = '\w+'", "WHERE 1", r"USING client = '\w+'", "USING 1"),  # both walls
+        (r"TO `pixeld_client_shop_reader`$", "TO `pixeld_client_shop`", "^$", ""),  # rights to the tables
+    ],
+    ids=["others' rows", "the tables"],
+)
+def test_a_login_that_would_see_too_much_is_taken_away_again(engine, logins, mistake, monkeypatch):
+    create = Statements.create
+
+    def wrong(*args):
+        for statement in create(*args):
+            first = re.sub(mistake[0], mistake[1], statement) if "POLICY" not in statement else statement
+            yield re.sub(mistake[2], mistake[3], first)
+
+    monkeypatch.setattr(Statements, "create", wrong)
+    with pytest.raises((WarehouseRefused, WarehouseAway)):
+        logins.create(logins.login("client", "shop"))
+    assert engine.users.keys() == {"default"} and not any("_client_" in name for name, *_ in engine.policies)
+
+
+def test_dropping_leaves_nothing_of_it_and_everything_of_others(engine, logins):
+    logins.create(logins.login("client", "shop-2"))
+    before = (set(engine.users), set(engine.roles), dict(engine.policies))
+    logins.create(logins.login("client", "shop"))
+    for _ in range(2):
+        logins.drop(logins.login("client", "shop"))
+        assert (set(engine.users), set(engine.roles), dict(engine.policies)) == before
+    assert engine.run("SELECT name FROM system.databases WHERE name LIKE '%client_shop'") == []
+    logins.drop(logins.login("client", "shop-2"))
+
+
+def test_making_it_again_makes_the_same_with_another_password(engine, logins):
+    login = logins.login("partner", "ann")
+    first = logins.create(login)
+    before = (set(engine.users), set(engine.roles), dict(engine.policies))
+    assert logins.create(login) != first
+    assert (set(engine.users), set(engine.roles), dict(engine.policies)) == before
+    assert logins.create(login, "ab" * 32) is None
+    assert engine.said[-1].endswith(f"sha256_hash BY '{'ab' * 32}'") or "canary" in engine.said[-1]
+    logins.drop(login)
+
+
+def test_showing_changes_nothing_and_shows_what_would_be_run(engine, logins):
+    login, said = logins.login("client", "shop"), len(engine.said)
+    shown = logins.plan(login, "ab" * 32)
+    assert len(engine.said) == said
+    logins.create(login)
+    ran = [statement for statement in engine.said[said:] if "canary" not in statement]
+    assert [re.sub("BY '.*'", "", s) for s in shown] == [re.sub("BY '.*'", "", s) for s in ran]
+    logins.drop(login)
+
+
+# ---- the statements
+
+ODD = ["pixeld", "a-b", "it`s", "back\\slash"]
+
+
+@pytest.mark.parametrize("cluster", [None, Cluster("pix-els", "pixeld")], ids=["single", "cluster"])
+@pytest.mark.parametrize("database", ODD)
+def test_the_engine_understands_every_statement(engine, database, cluster):
+    statements = Statements(database, cluster)
+    login = Login("client", "shop", database)
+    every = [
+        *statements.admit(["default", "o'brien`"]),
+        *statements.create(login, "ab" * 32, "cd" * 32),
+        statements.set_password(login, "ab" * 32),
+        *statements.drop(login),
+        *statements.canary("canary", "ab" * 32, "default"),
+        *statements.end_canary("canary"),
+    ]
+    for statement in every:
+        engine.run(f"EXPLAIN AST {statement}")
+        assert (" ON CLUSTER 'pix-els'" in statement) is (cluster is not None), statement
+
+
+def test_on_a_cluster_policies_and_grants_hold_where_the_rows_are():
+    said = "\n".join(Statements("pixeld", Cluster("pixels", "pixeld")).create(Login("client", "shop", "pixeld"), "ab", "cd"))
+    for name in READ:
+        for table in (name, f"{name}_local"):
+            assert said.count(f"ON `pixeld`.`{table}` FOR SELECT") == 3 and f"SELECT ON `pixeld`.`{table}` TO" in said
+
+
+@pytest.mark.parametrize("id", ["", "-a", "A", "a_b", "a'b", "a`b", "a" * 33, "a\n", "é"])
+def test_what_is_no_id_makes_no_login(id):
+    with pytest.raises(BadInput, match="is no id"):
+        Login("client", id, "pixeld")
+
+
+def test_no_two_logins_share_a_name():
+    ids, databases = ["reader", "role", "client", "a", "a-reader"], ["pixeld", "pixeld_client", "pixeld_client_a", "reader"]
+    random.seed(1)
+    names = [
+        name
+        for database, kind, id in itertools.product(databases, ("client", "partner", "analyst"), ids)
+        for login in [Login(kind, id, database)]
+        for name in (login.name, login.reader, f"{login.name}_role")
+    ]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["plain", "it`s", "a\\", "a\\`b", "\n"])
+def test_a_quoted_name_is_that_name(engine, name):
+    assert engine.run(f"SELECT 1 AS {quoted(name)}") == [{name: 1}]
+
+
+def test_a_url_for_another_user_keeps_hosts_and_options():
+    url = "clickhouse://default:x@one:9000,two:9001/pixeld?secure=1&cluster=pixels"
+    assert as_user(url, "a@b", "p/w") == "clickhouse://a%40b:p%2Fw@one:9000,two:9001/pixeld?secure=1&cluster=pixels"
+    assert as_user(url, "u", "p", "a-b") == "clickhouse://u:p@one:9000,two:9001/a-b?secure=1"
+    assert each_host(url) == [f"clickhouse://default:x@{host}/pixeld?secure=1&cluster=pixels" for host in ("one:9000", "two:9001")]
+
+
+# ---- servers that have none of it
+
+def test_the_embedded_engine_has_no_logins():
+    with pytest.raises(WarehouseRefused, match=r"no logins.*PIXELD_CLICKHOUSE_URL.*portal and the API"):
+        Logins(None)
+
+
+@pytest.mark.services
+def test_an_old_server_is_told_apart_and_left_alone(tmp_path):
+    with clickhouse_server(tmp_path) as server:
+        logins = Logins(server.url())
+        for call in (logins.create, logins.drop, lambda login: logins.plan(login, "ab")):
+            with pytest.raises(WarehouseRefused, match=r"18\.16.*24\.3 and later.*portal and the API"):
+                call(logins.login("client", "shop"))
