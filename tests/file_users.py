@@ -55,10 +55,15 @@ class FileUsers:
         self._file, config = directory / "users.xml", directory / "config.xml"
         self.users, self.roles, self.policies, self.said = {"default": []}, {}, {}, []
         self._stale = True  # the engine's file
+        self.passwords = set()  # user and password of every connection
         config.write_text(_CONFIG.format(self._file))
         command = [sys.executable, "-c", _ENGINE, str(directory), str(config)]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.run("CREATE DATABASE probe")
+
+    def restore(self, closed, users, policies):
+        """Whatever was meanwhile."""
+        self.closed, self.users, self.policies, self._stale = closed, users, policies, True
 
     def run(self, sql):
         """As the engine's own user, who may do everything."""
@@ -152,13 +157,13 @@ class _Link:
     def __init__(self, engine, address):
         self.features = Features.of("26.9.2.1", address.cluster)
         self._engine, self._address = engine, address
+        engine.passwords.add((address.user, address.password))
 
     def query(self, sql, params):
         assert not params
         return self._engine.ask(self._address.user, sql, self._address.database)
 
     def command(self, sql):
-        assert self._address.user == "default"
         self._engine.command(sql)
 
     def close(self):

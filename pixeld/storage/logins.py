@@ -67,7 +67,8 @@ _AN_HOUR = {"queries": 1000, "execution_time": 600}  # a dashboard of 10 charts,
 class Login:
     """A login to the pixeld in `database`, and what it sees: a client's or a partner's own; an analyst, every tenant's.
 
-    BadInput when `id` is no id. Neither kinds nor ids have an underscore, so that no two logins share a name.
+    BadInput when `id` is no id. Neither kinds nor ids have an underscore, and what belongs to a login is its name and two of
+    them: so no two share a name, whatever the databases are called.
     """
 
     kind: Kind
@@ -85,7 +86,7 @@ class Login:
 
     @property
     def reader(self) -> str:
-        return f"{self.name}_reader"
+        return f"{self.name}__reader"
 
     @property
     def mine(self) -> str:
@@ -108,7 +109,7 @@ class Statements:
 
     def create(self, login: Login, password_sha256: str, reader_sha256: str) -> Iterator[str]:
         """Make `login`, or make it anew. Its right to read comes last: what bounds it is there before."""
-        name, role, reader, on = login.name, f"{login.name}_role", login.reader, self._on
+        name, role, reader, on = login.name, f"{login.name}__role", login.reader, self._on
         bounded = [f"{key} = {value} MIN 1 MAX {value}" for key, value in _LIMITS.items()]
         settings = ", ".join([*(f"{key} = {value} CONST" for key, value in _FIXED.items()), *bounded])
         quota = ", ".join(f"{key} = {value}" for key, value in _AN_HOUR.items())
@@ -120,10 +121,10 @@ class Statements:
         yield f"CREATE QUOTA OR REPLACE {quoted(name)}{on} FOR INTERVAL 1 hour MAX {quota} TO {quoted(role)}, {quoted(name)}"
         for table, relation in self._tables().items():
             readable = "1" if login.kind == "partner" and relation.whole else login.mine
-            yield self._policy(f"{name}_rows", table, readable, "PERMISSIVE", reader)
-            yield self._policy(f"{name}_reader_only", table, readable, "RESTRICTIVE", reader)
+            yield self._policy(f"{name}__rows", table, readable, "PERMISSIVE", reader)
+            yield self._policy(f"{name}__reader_only", table, readable, "RESTRICTIVE", reader)
             own = login.mine if login.kind == "analyst" or login.kind in relation.columns else "0"
-            yield self._policy(f"{name}_only", table, own, "RESTRICTIVE", name)
+            yield self._policy(f"{name}__only", table, own, "RESTRICTIVE", name)
         for table in self._tables():
             yield f"GRANT{on} SELECT ON {self._path(table)} TO {quoted(reader)}"
         for view in VIEWS:
@@ -142,10 +143,10 @@ class Statements:
         yield f"DROP USER IF EXISTS {quoted(name)}{on}"
         yield f"DROP DATABASE IF EXISTS {quoted(name)}{on}"
         yield f"DROP USER IF EXISTS {quoted(login.reader)}{on}"
-        yield f"DROP ROLE IF EXISTS {quoted(f'{name}_role')}{on}"
+        yield f"DROP ROLE IF EXISTS {quoted(f'{name}__role')}{on}"
         for table in self._tables():
             for policy in ("rows", "reader_only", "only"):
-                yield f"DROP ROW POLICY IF EXISTS {quoted(f'{name}_{policy}')}{on} ON {self._path(table)}"
+                yield f"DROP ROW POLICY IF EXISTS {quoted(f'{name}__{policy}')}{on} ON {self._path(table)}"
         yield f"DROP QUOTA IF EXISTS {quoted(name)}{on}"
         yield f"DROP SETTINGS PROFILE IF EXISTS {quoted(name)}{on}"
 
