@@ -6,6 +6,8 @@ import re
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -333,6 +335,13 @@ def test_a_user_that_may_not_make_logins_is_told_what_may(bare, command, monkeyp
     monkeypatch.setattr(FileUsers, "command", denied)
     refused = command("--client", "shop")
     assert refused.exit_code == 1 and "default may not make logins: name a user that may manage access with --admin" in refused.stderr
+
+
+def test_the_servers_configuration_is_what_the_command_asks_for():
+    root = ElementTree.parse(Path(__file__).parents[2] / "config" / "clickhouse" / "tenants.xml").getroot()
+    settings = {setting.tag: setting.text for setting in root.find("access_control_improvements")}
+    assert settings["users_without_row_policies_can_read_rows"] == "false"
+    assert settings["select_from_system_db_requires_grant"] == "true"
 
 
 # ---- the statements
