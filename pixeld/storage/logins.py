@@ -35,6 +35,7 @@ class Relation(NamedTuple):
 READ = {
     # Which partner an order stands with shows only from all its observations: a partner is held to its own in `orders`.
     "order_events": Relation(("client", "partner"), whole=True),
+    "order_decisions": Relation(("client",), whole=True),
     "orders": Relation(("client", "partner")),
     "traffic_grains": Relation(("client", "partner")),
     "traffic_hourly": Relation(("client", "partner")),

@@ -82,6 +82,12 @@ def fill(engine):
                 "INSERT INTO order_events (at_ms, client, order_id, partner, amount_minor, currency, country, event_id) "
                 f"VALUES ({at_ms}, '{c}', '{order}', '{p}', {amount}, 'EUR', 'NL', 'e{index}-{number}')"
             )
+        for n, status in enumerate(("approved", "rejected")):
+            for at_ms, decided in ((1, "other"), (2, status)):  # the newest counts
+                engine.run(
+                    "INSERT INTO order_decisions (at_ms, client, order_id, status, who, reason, event_id) VALUES "
+                    f"({1_800_000_000_000 + at_ms}, '{client}', 'o{index}-{n}', '{decided}', 'somebody', 'because', 'd{index}-{n}-{at_ms}')"
+                )
         for table, count in (("clicks", 25 if partner == "ann" else 9), ("impressions", 40)):
             engine.run(
                 f"INSERT INTO {table} (at_ms, client, partner, quality, visitor, country, event_id) SELECT 1800000000000, "
@@ -144,6 +150,8 @@ def test_a_login_sees_exactly_its_own_rows(engine, kind, id):
     pairs = {pair for pair in itertools.product(CLIENTS, PARTNERS) if mine(*pair)}
     orders = {(r["order_id"], r["client"], r["partner"]) for r in engine.ask(login.name, "SELECT * FROM transactions", login.name)}
     assert orders == {order for order in EXPECTED_ORDERS if mine(*order[1:])}
+    states = {(r["order_id"][-1], r["status"], r["reason"]) for r in engine.ask(login.name, "SELECT * FROM transactions", login.name)}
+    assert states == {("0", "approved", "because"), ("1", "rejected", "because"), ("2", "pending", "")}
     traffic = engine.ask(login.name, "SELECT * FROM performance", login.name)
     assert {(r["client"], r["partner"]): (r["impressions"], r["clicks"], r["unique_clicks"]) for r in traffic} == {
         pair: (40, *(2 * [25 if pair[1] == "ann" else 9])) for pair in pairs
@@ -154,7 +162,7 @@ def test_a_login_sees_exactly_its_own_rows(engine, kind, id):
     assert all(visitors == 25 for *_, visitors in groups)
 
 
-PRIVATE = {"visitor", "visitors_state", "event_id", "country", "device", "browser", "os", "language", "quality", "order_key", "s1"}
+PRIVATE = {"visitor", "visitors_state", "event_id", "country", "device", "browser", "os", "language", "quality", "order_key", "s1", "who"}
 
 
 @pytest.mark.parametrize("view", ["transactions", "performance"])
@@ -175,9 +183,10 @@ def test_a_login_may_read_nothing_else(engine, other):
 @pytest.mark.parametrize(("kind", "id"), LOGINS[:-1], ids=map("-".join, LOGINS[:-1]))
 def test_the_policies_hold_without_the_views(engine, table, kind, id):
     reader = Login(kind, id, "pixeld").reader
-    rows = engine.ask(reader, f"SELECT DISTINCT {kind} AS id FROM pixeld.{table}")
+    column = kind if kind in READ[table].columns else "client"
+    rows = engine.ask(reader, f"SELECT DISTINCT {column} AS id FROM pixeld.{table}")
     if kind == "partner" and READ[table].whole:
-        assert {row["id"] for row in rows} == set(PARTNERS)
+        assert {row["id"] for row in rows} == set(PARTNERS if column == "partner" else CLIENTS)
     else:
         assert {row["id"] for row in rows} == {id}
 
