@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import time
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from tests.services import clickhouse_server
 
 URL = "clickhouse://default:only-for-tests@127.0.0.1:9000/pixeld"
 NEW = Features.of("26.9.2.1")
+NOW_MS = int(time.time()) // 3600 * 3_600_000  # the engine's own clock decides what is too old to keep
 CLIENTS, PARTNERS = ["shop", "shop-2"], ["ann", "ann-2", ""]
 LOGINS = [("client", "shop"), ("client", "shop-2"), ("partner", "ann"), ("partner", "ann-2"), ("analyst", "eve")]
 
@@ -74,7 +76,7 @@ def engine(start):
 
 def fill(engine):
     for index, (client, partner) in enumerate(itertools.product(CLIENTS, PARTNERS)):
-        orders = [(f"o{index}-{n}", client, partner, 1_800_000_000_000 + n, n) for n in range(3)]
+        orders = [(f"o{index}-{n}", client, partner, NOW_MS + n, n) for n in range(3)]
         if partner == "ann-2":  # seen again, later, with a partner that it doesn't stand with
             orders += [(order, client, "ann", at_ms + 9, n) for order, client, _, at_ms, n in orders]
         for number, (order, c, p, at_ms, amount) in enumerate(orders):
@@ -90,7 +92,7 @@ def fill(engine):
                 )
         for table, count in (("clicks", 25 if partner == "ann" else 9), ("impressions", 40)):
             engine.run(
-                f"INSERT INTO {table} (at_ms, client, partner, quality, visitor, country, event_id) SELECT 1800000000000, "
+                f"INSERT INTO {table} (at_ms, client, partner, quality, visitor, country, event_id) SELECT {NOW_MS}, "
                 f"'{client}', '{partner}', 'human', {index} * 1000 + number, 'NL', toString(number) FROM numbers({count})"
             )
 
@@ -127,7 +129,7 @@ def test_a_policy_names_columns_that_are_there(engine, name, relation):
 def test_a_row_policy_on_what_feeds_a_roll_up_would_take_rows_from_it(kept):
     """Why there is none. If this fails, the engine has changed for the better."""
     kept.command("CREATE ROW POLICY OR REPLACE `p` ON `pixeld`.`clicks` FOR SELECT USING 0 AS PERMISSIVE TO `default`")
-    kept.run("INSERT INTO pixeld.clicks (at_ms, client, quality, event_id) VALUES (1800000000000, 'lost', 'human', 'lost')")
+    kept.run(f"INSERT INTO pixeld.clicks (at_ms, client, quality, event_id) VALUES ({NOW_MS}, 'lost', 'human', 'lost')")
     assert kept.run("SELECT count() AS n FROM pixeld.traffic_hourly WHERE client = 'lost'") == [{"n": 0}]
 
 
