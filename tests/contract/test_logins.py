@@ -88,7 +88,7 @@ def fill(engine):
             for at_ms, decided in ((1, "other"), (2, status)):  # the newest counts
                 engine.run(
                     "INSERT INTO order_decisions (at_ms, client, order_id, status, who, reason, event_id) VALUES "
-                    f"({1_800_000_000_000 + at_ms}, '{client}', 'o{index}-{n}', '{decided}', 'somebody', 'because', 'd{index}-{n}-{at_ms}')"
+                    f"({NOW_MS + at_ms}, '{client}', 'o{index}-{n}', '{decided}', 'somebody', 'because', 'd{index}-{n}-{at_ms}')"
                 )
         for table, count in (("clicks", 25 if partner == "ann" else 9), ("impressions", 40)):
             engine.run(
