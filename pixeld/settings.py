@@ -89,6 +89,9 @@ class Settings:
     workers: int = setting(
         0, "Processes that answer, beside one that flushes; what is bounded is shared out among them. 0: one does everything."
     )
+    portal: bool = setting(
+        False, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
+    )
     log_level: str = setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
