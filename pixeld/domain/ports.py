@@ -108,6 +108,9 @@ class Registry(Protocol):
 
     snapshot: Snapshot | None
 
+    async def refresh(self) -> None:
+        """Read it again if it has changed. QueueAway."""
+
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""
 
@@ -163,10 +166,11 @@ class Reports(Protocol):
 
 
 class Record(NamedTuple):
-    """A stored record; `version` is 1 when it is made and grows with every change."""
+    """A stored record; `version` is 1 when it is made and grows with every change. It ends in `left_s`, or never (None)."""
 
     value: dict[str, Any]
     version: int
+    left_s: float | None = None
 
 
 class Records(Protocol):

@@ -43,6 +43,10 @@ FOREIGN = {
     "google_crc32c": ("ingest/spill.py",),
     "ua_parser": ("tracking/audience.py",),
     "prometheus_client": ("metrics.py",),
+    "cryptography": ("accounts/vault.py",),
+    "argon2": ("accounts/passwords.py",),
+    "pyotp": ("accounts/access.py",),
+    "aiosmtplib": ("accounts/post.py",),
 }
 PURE = ("domain", "tracking", "privacy")
 IMPURE = {"asyncio", "time", "os", "random", "secrets", "socket", "logging", "threading", "subprocess", "aiohttp", "redis"}
