@@ -30,6 +30,7 @@ class Letter(NamedTuple):
     to: str
     subject: str
     body: str
+    at_ms: int
 
 
 class Mail(NamedTuple):
@@ -168,7 +169,7 @@ class Outbox:
             return True  # another server has it
         letter = record.value["letter"]
         try:
-            await post(Letter(id, letter["to"], letter["subject"], letter["body"]))
+            await post(Letter(id, letter["to"], letter["subject"], letter["body"], record.value["at_ms"]))
         except NotSent as error:
             log.warning("a mail could not be sent and is tried again", extra={"mail": id, "attempts": attempts})
             pause_s = min(_AGAIN_S * 2 ** (attempts - 1), _AGAIN_MOST_S)

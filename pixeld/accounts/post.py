@@ -20,8 +20,7 @@ from aiosmtplib.errors import (
 
 from pixeld.accounts.outbox import Letter, NotSent
 
-_STEP_S = 20.0  # for each command
-_WHOLE_S = 60.0  # for a mail, whatever the server does
+_STEP_S = 20.0  # for each command; a mail takes three times that at most, whatever the server does
 _OWN = (SMTPDataError, SMTPRecipientRefused, SMTPRecipientsRefused, SMTPSenderRefused)  # about this mail, not about the server
 
 
@@ -31,21 +30,23 @@ class Smtp:
     Without credentials, smtp:// encrypts where the server can, without asking who it is, as mail servers do among themselves.
     """
 
-    def __init__(self, url: str, sender: str) -> None:
+    def __init__(self, url: str, sender: str, step_s: float = _STEP_S) -> None:
         parts = urlsplit(url)
         self._sender = sender
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
-        self._options = _options(parts)
+        self._whole_s = 3 * step_s
+        # without a name, it would ask the DNS for this machine's, on the loop
+        self._options = _options(parts) | {"timeout": step_s, "local_hostname": self._domain}
 
     async def send(self, letter: Letter) -> None:
-        """Hand one over. NotSent says why not; after 60 s at the latest."""
+        """Hand one over. NotSent says why not."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, letter.to, letter.subject
-        message["Date"], message["Message-ID"] = formatdate(), f"<{letter.id}@{self._domain}>"
+        message["Date"], message["Message-ID"] = formatdate(letter.at_ms / 1000), f"<{letter.id}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(letter.body)
         try:
-            async with asyncio.timeout(_WHOLE_S):
+            async with asyncio.timeout(self._whole_s):
                 await aiosmtplib.send(message, **self._options)
         except _OWN as error:
             raise NotSent(f"the mail server refused it: {error}", away=False) from error
@@ -67,7 +68,6 @@ def _options(parts: SplitResult) -> dict[str, Any]:
         "use_tls": implicit,
         "start_tls": False if implicit else True if known else None,
         "tls_context": context,
-        "timeout": _STEP_S,
     }
     if known:
         options |= {"username": unquote(parts.username or ""), "password": unquote(parts.password or "")}

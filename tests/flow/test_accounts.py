@@ -19,7 +19,6 @@ from pixeld.errors import (
     TooMany,
     Unauthorized,
 )
-from pixeld.storage.redis import connect
 from tests.accounts import FORM, OTHER_PASSWORD, PASSWORD, PEER, SHOP, client, log_in, partner, services, token
 
 DAY_S = 86_400
