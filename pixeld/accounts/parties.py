@@ -39,6 +39,7 @@ class Parties:
     outbox: Outbox
     policies: Policies
     rotate: Callable[[str], Awaitable[Rotated]]  #: see `Rotation`; the argument is whose doing it is
+    check: Callable[[], Awaitable[None]]  #: raises Unopened when this server has other keys than what lies in Redis
 
 
 class Rotation:
@@ -97,4 +98,4 @@ def open_parties(
         clock=clock,
     )
     rotation = Rotation(vault, sealed, people, registry, renew)
-    return Parties(Accounts(office), office.sessions, office.keys, outbox, office.policies, rotation.rotate)
+    return Parties(Accounts(office), office.sessions, office.keys, outbox, office.policies, rotation.rotate, sealed.check)

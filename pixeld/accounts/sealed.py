@@ -8,7 +8,7 @@ import orjson
 
 from pixeld.accounts.vault import Vault
 from pixeld.domain.ports import Record, Records
-from pixeld.errors import Conflict
+from pixeld.errors import AlreadyExists, Conflict
 
 #: Of each kind, the fields that may hold personal data or a secret. The rest of a record is plain to whoever reads Redis.
 SEALED: dict[str, tuple[str, ...]] = {
@@ -16,6 +16,7 @@ SEALED: dict[str, tuple[str, ...]] = {
     "link": ("about",),
     "mail": ("letter",),
     "key": ("name",),
+    "canary": ("text",),
 }
 _ATTEMPTS = 20
 
@@ -60,6 +61,14 @@ class SealedRecords:
     async def rewrite(self) -> None:
         """Have Redis write its append-only file anew."""
         await self._records.rewrite()
+
+    async def check(self) -> None:
+        """Unopened when the records that are there were sealed under other keys than this server's."""
+        while await self.read("canary", "canary") is None:
+            try:
+                await self.write("canary", "canary", {"text": "sings"}, expected=0)
+            except AlreadyExists:
+                continue  # another server's, which may have other keys
 
     async def rewrap(self) -> int:
         """Wrap the data keys of all records under the key that seals now; how many records that changed."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from pixeld.accounts.parties import Parties, open_parties
 from pixeld.accounts.passwords import Passwords
 from pixeld.accounts.post import Smtp
-from pixeld.accounts.vault import Vault, new_secret
+from pixeld.accounts.vault import Unopened, Vault, new_secret
 from pixeld.datadir import DataDir
 from pixeld.domain.ports import Registry
-from pixeld.errors import SettingsError
+from pixeld.errors import QueueAway, SettingsError
 from pixeld.settings import Settings
 from pixeld.storage.records import RedisRecords
 from pixeld.storage.redis import RedisClient
 from pixeld.tasks import Tasks
 
+log = logging.getLogger(__name__)
 
-def open_accounts(
+
+async def open_accounts(
     stack: AsyncExitStack,
     tasks: Tasks,
     settings: Settings,
@@ -28,7 +31,9 @@ def open_accounts(
     registry: Registry,
     clock: Callable[[], int],
 ) -> Parties:
-    """The services; they end with `stack`. SettingsError when vault_keys, or the directory's own, can't be used."""
+    """The services; they end with `stack`. SettingsError when vault_keys, or the directory's own, can't be used, or aren't
+    those under which the accounts in Redis lie.
+    """
     passwords = Passwords()
     stack.callback(passwords.close)
     try:
@@ -44,6 +49,23 @@ def open_accounts(
     parties = open_parties(
         RedisRecords(redis, clock), registry, vault, passwords, clock, url=settings.tracker_url, post=post, renew=renew
     )
+    try:
+        await parties.check()
+    except Unopened:
+        text = "the accounts in Redis lie under other keys than this server's; set vault_keys to the same on every server"
+        raise SettingsError(text) from None
+    except QueueAway:
+        log.warning("Redis is away; whether vault_keys are those of the accounts there is not known")
     tasks.start("outbox", parties.outbox.run())
     tasks.start("policies", parties.policies.run())
     return parties
+
+
+async def first_operator(parties: Parties, url: str) -> str | None:
+    """Where the first operator makes an account; None while there is one, or while Redis is away."""
+    try:
+        path = await parties.accounts.first_link()
+    except QueueAway:
+        log.warning("Redis is away; ask for the first operator's link later: pixeld account first-link")
+        return None
+    return None if path is None else url + path

@@ -48,4 +48,5 @@ METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
 OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
 POLICY: AppKey[Policy] = AppKey("policy", Policy)
+TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  #: where links lead, without a slash at its end
 PARTIES: AppKey[Parties] = AppKey("parties", Parties)  #: only there when the portal is on
