@@ -91,7 +91,7 @@ def _rates(events: int) -> str:
 
 @contextmanager
 def _server() -> Iterator[list[tuple[str, str]]]:
-    if not shutil.which("clickhouse-server"):
+    if not shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"):
         yield []
         return
     from tests.services import clickhouse_server
@@ -143,7 +143,8 @@ def _line(code: str, at_ms: int, number: int) -> bytes:
     token = secrets.token_urlsafe(33)
     if code == ORDER.code:
         found = (f"B-{secrets.token_hex(4)}-{number}", pixeld.PARTNER, "cookie", token, at_ms // 1000 - 86_400)
-        return ORDER.encode(at_ms, pixeld.CLIENT, *found, 2490, "EUR", "", "", "human", *_AUDIENCE)
+        earned = (187, at_ms // 1000 + 30 * 86_400)
+        return ORDER.encode(at_ms, pixeld.CLIENT, *found, 2490, "EUR", "", "", "human", *_AUDIENCE, *earned)
     visit = (pixeld.PARTNER, "human", token, secrets.randbits(64))
     return CLICK.encode(at_ms, pixeld.CLIENT, *visit, "spring", "", "", "", "", "", "banner-1", *_AUDIENCE)
 

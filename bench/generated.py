@@ -2,7 +2,8 @@
 
 200 clients with 50 partners each out of 2,000 (10,000 memberships), popularity by a power law, 40 days that end today (UTC).
 A visitor of a client comes back on the same day for some 30 % of its clicks; 10 % of the traffic is not human; there is one
-impression for ten clicks. Of the orders 90 % are attributed to a click, 5 % are seen twice, 1 % with another amount.
+impression for ten clicks. Of the orders 90 % are attributed to a click, 5 % are seen twice, 1 % with another amount; 30 % are
+approved and 5 % rejected by somebody within the hour, the others are locked after 30 days.
 """
 
 from __future__ import annotations
@@ -73,8 +74,23 @@ def _order(n: str, start_ms: int, clicks: int, orders: int) -> dict[str, str]:
         "amount_minor": f"toInt64(1000 + cityHash64({order}) % 20000 + {conflicting})",
         "currency": f"if(substring({click['client']}, 8, 1) IN ('0', '2', '4', '6', '8'), 'EUR', 'USD')",
         "quality": "'human'",
+        "commission_minor": f"if({attributed}, toInt64(intDiv(1000 + cityHash64({order}) % 20000, 20)), 0)",
+        "locks_at": f"toUInt32(intDiv({click['at_ms']}, 1000) + 2592000)",
         **{name: click[name] for name in ("country", "device", "browser", "os", "language")},
         "event_id": f"concat('0a1b2d-', toString({n}))",
+    }
+
+
+def _decision(n: str, start_ms: int, clicks: int, orders: int) -> dict[str, str]:
+    """The columns of decision `n`: there are 7 about each 20 observations."""
+    order = _order(f"(20 * intDiv({n}, 7) + 2 * ({n} % 7))", start_ms, clicks, orders)
+    return {
+        "at_ms": f"{order['at_ms']} + 1000 * (cityHash64({n}) % 3600)",
+        **{name: order[name] for name in ("client", "order_id")},
+        "status": f"if({n} % 7 = 6, 'rejected', 'approved')",
+        "who": f"concat('client:', {order['client']}, '/1')",
+        "reason": f"if({n} % 7 = 6, 'returned', '')",
+        "event_id": f"concat('0a1b2e-', toString({n}))",
     }
 
 
@@ -92,6 +108,8 @@ async def fill(warehouse: Warehouse, clicks: int, orders: int) -> None:
     await _insert(warehouse, "clicks", click, start, clicks)
     await _insert(warehouse, "impressions", _click("number", start_ms, clicks // 10), start, clicks // 10)
     await _insert(warehouse, "order_events", _order("number", start_ms, clicks, orders), start, orders)
+    decisions = orders // 20 * 7
+    await _insert(warehouse, "order_decisions", _decision("number", start_ms, clicks, orders), start, decisions)
     end = time.monotonic() + _MERGE_S
     merging = "SELECT count() AS n FROM system.merges"
     while (await warehouse.query(merging, {}))[0]["n"] and time.monotonic() < end:  # noqa: ASYNC110 - it tells nobody

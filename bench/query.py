@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import generated, machine, results
+from pixeld.clock import now_ms
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.storage import migrations
 from pixeld.storage.engines import open_warehouse
@@ -142,7 +143,7 @@ async def _measure(directory: Path, kept: bool, rows: int, orders: int, runs: in
 
 
 async def _time(warehouse: Warehouse, today: date, runs: int) -> dict[str, list[float]]:
-    reader, yesterday = Reports(warehouse), str(today - timedelta(days=1))
+    reader, yesterday = Reports(warehouse, now_ms), str(today - timedelta(days=1))
     found: dict[str, list[float]] = {}
     for name, (scope, params) in (REPORTS | ORDERS).items():
         given = {key: yesterday if value == "yesterday" else value for key, value in params.items()}

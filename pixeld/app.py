@@ -34,6 +34,7 @@ from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_signals
 from pixeld.settings import Settings
+from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis_queue import others
@@ -150,7 +151,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     crew = Crew(settings, holder, links, flushers, metrics, visitors, clock)
     registry.spread = crew.refreshed
     nodes: list[AnyNode] = [*local, *crew.workers]
-    reports = Reports(warehouse)
+    reports = Reports(warehouse, clock)
     operations = ServerOperations(
         redis=links.redis,
         redis_replicas=settings.redis_replicas,
@@ -165,6 +166,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     _gauges(metrics, operations, node, flushers, crew)
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
+    admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     if parties is not None:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "client": "client",
     "partner": "partner",
     "member": "member",
+    "order": "order",
     "link": "link",
     "snippet": "snippet",
     "report": "report",

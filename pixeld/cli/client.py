@@ -9,6 +9,7 @@ import click
 
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json, record, table
+from pixeld.cli.terms import agreement, terms_options
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -32,10 +33,13 @@ def _fields(callback: _Callback) -> _Callback:
             click.option("--window-days", type=int, help="For how many days a click may earn an order."),
             click.option("--timezone", help="Whose days reports count in, e.g. Europe/Berlin."),
             click.option("--click-param", help="Name of the parameter that brings the click id to the shop."),
+            click.option("--lock-days", type=int, help="After so many days an order is approved by itself; 0: never."),
+            click.option("--listed/--unlisted", default=None, help="Whether partners find it in their directory."),
+            click.option("--share-contact/--hide-contact", default=None, help="Whether its partners may write to it."),
         )
     ):
         callback = option(callback)
-    return callback
+    return terms_options(callback)
 
 
 @click.group()
@@ -55,7 +59,7 @@ def add(server: Server, id: str, name: str, landing_url: str, as_json: bool, **f
 
     Links and pixels carry the ID for ever; a click leads to LANDING_URL.
     """
-    added = server.post("clients", body={"id": id, "name": name, "landing_url": landing_url, **_given(fields)})
+    added = server.post("clients", body={"id": id, "name": name, "landing_url": landing_url, **_given(fields, list)})
     if as_json:
         print_json(added)
     else:
@@ -97,8 +101,11 @@ def show(server: Server, id: str, as_json: bool) -> None:
 @json_option
 @server_options
 def set_(server: Server, id: str, as_json: bool, **fields: Any) -> None:
-    """Change some of a client's fields. The hosts given replace the earlier ones."""
-    given = _given(fields)
+    """Change some of a client's fields.
+
+    The hosts given replace the earlier ones; --commission and --flat together replace the terms, on their days.
+    """
+    given = _given(fields, lambda: server.get("clients", id)["commission"])
     if not given:
         raise click.UsageError("say what to change, e.g. --window-days 60")
     changed = server.patch("clients", id, body=given)
@@ -108,6 +115,9 @@ def set_(server: Server, id: str, as_json: bool, **fields: Any) -> None:
         click.echo(record(changed))
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _given(fields: dict[str, Any], current: Callable[[], list[Any]]) -> dict[str, Any]:
+    """What to send; `current()` gives the terms that those given are to amend."""
+    terms = agreement(current, *(fields.pop(name) for name in ("commission", "flat", "from_day", "until_day")))
     given = {name: value for name, value in fields.items() if value not in (None, ())}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return given if terms is None else given | {"commission": terms}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json, table
+from pixeld.cli.terms import agreement, terms_options
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -28,7 +29,7 @@ def list_(server: Server, client: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found["partners"]:
-        click.echo(table(("partner", "status"), found["partners"]))
+        click.echo(table(("partner", "status", "commission"), found["partners"]))
     else:
         click.echo(f"No partner works for {client!r} yet. Let one: pixeld member approve {client} PARTNER")
 
@@ -36,12 +37,28 @@ def list_(server: Server, client: str, as_json: bool) -> None:
 @member.command("set")
 @click.argument("client")
 @click.argument("partner")
-@click.argument("status")
+@click.argument("status", required=False)
+@terms_options
+@click.option("--as-client", is_flag=True, help="No terms of its own any more: the client's hold.")
 @json_option
 @server_options
-def set_(server: Server, client: str, partner: str, status: str, as_json: bool) -> None:
-    """Set a membership's STATUS: applied, approved, declined or ended."""
-    _set(server, client, partner, status, as_json)
+def set_(
+    server: Server, client: str, partner: str, status: str | None, as_client: bool, as_json: bool, **terms: str | None
+) -> None:
+    """Set a membership's STATUS (applied, approved, declined or ended), or what it earns instead of the client's terms."""
+
+    def current() -> list[Any]:
+        members = server.get("clients", client, "partners")["partners"]
+        return next((m.get("commission", []) for m in members if m["partner"] == partner), [])
+
+    agreed = agreement(current, **terms)
+    if as_client and agreed is not None:
+        raise click.UsageError("--as-client drops the membership's own terms; give those, or that, not both")
+    if status is None and agreed is None and not as_client:
+        raise click.UsageError("say what to set: a STATUS, --commission, --flat or --as-client")
+    commission = [] if as_client else agreed
+    body = ({} if status is None else {"status": status}) | ({} if commission is None else {"commission": commission})
+    _set(server, client, partner, body, as_json)
 
 
 def _shortcut(name: str, status: str, text: str) -> None:
@@ -51,7 +68,7 @@ def _shortcut(name: str, status: str, text: str) -> None:
     @json_option
     @server_options
     def command(server: Server, client: str, partner: str, as_json: bool) -> None:
-        _set(server, client, partner, status, as_json)
+        _set(server, client, partner, {"status": status}, as_json)
 
 
 _shortcut("approve", "approved", "Let a partner work for a client: its clicks count and may earn orders.")
@@ -59,8 +76,8 @@ _shortcut("decline", "declined", "Turn a partner's application down.")
 _shortcut("end", "ended", "End a membership: later orders earn nothing, what was earned stays.")
 
 
-def _set(server: Server, client: str, partner: str, status: str, as_json: bool) -> None:
-    member = server.put("clients", client, "partners", partner, body={"status": status})
+def _set(server: Server, client: str, partner: str, body: dict[str, Any], as_json: bool) -> None:
+    member = server.put("clients", client, "partners", partner, body=body)
     if as_json:
         print_json(member)
     else:

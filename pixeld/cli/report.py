@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +13,7 @@ from pixeld.cli.output import json_option, patience, print_json, table
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
 
+_Callback = TypeVar("_Callback", bound=Callable[..., Any])
 _FROM = click.option("--from", "from_", metavar="DAY", help="First day, YYYY-MM-DD.  [default: 30 days with the last]")
 _TO = click.option("--to", metavar="DAY", help="Last day, inclusive.  [default: today]")
 _CLIENT = click.option("--client", help="This client only.")
@@ -55,7 +57,7 @@ def report() -> None:
 @json_option
 @server_options
 def performance(server: Server, form: str, as_json: bool, **query: Any) -> None:
-    """Impressions, clicks, orders, revenue and commission."""
+    """Impressions, clicks, orders, revenue and commission; orders and commission by status, too."""
     with patience("asking"):
         if form == "csv" and not as_json:
             click.echo(server.get_csv("reports", "performance", **query), nl=False)
@@ -67,14 +69,18 @@ def performance(server: Server, form: str, as_json: bool, **query: Any) -> None:
         click.echo(table(found["columns"], found["rows"], found["totals"]) if found["rows"] else _EMPTY)
 
 
+def order_filters(callback: _Callback) -> _Callback:
+    """Which orders, and which page of them."""
+    status = click.option("--status", help="Those that are pending, approved or rejected.")
+    limit = click.option("--limit", type=int, help="Most orders to show.")
+    cursor = click.option("--cursor", help="Where to go on: what the page before said at its end.")
+    for option in (cursor, limit, status, _TZ, _PARTNER, _CLIENT, _TO, _FROM):
+        callback = option(callback)
+    return callback
+
+
 @report.command()
-@_FROM
-@_TO
-@_CLIENT
-@_PARTNER
-@_TZ
-@click.option("--limit", type=int, help="Most orders to show.")
-@click.option("--cursor", help="Where to go on: what the page before said at its end.")
+@order_filters
 @json_option
 @server_options
 def orders(server: Server, as_json: bool, **query: Any) -> None:
@@ -83,8 +89,13 @@ def orders(server: Server, as_json: bool, **query: Any) -> None:
         found = server.get("reports", "orders", **query)
     if as_json:
         print_json(found)
-        return
+    else:
+        orders_as_told(found)
+
+
+def orders_as_told(found: dict[str, Any], columns: Sequence[str] = ()) -> None:
+    """Print a page of orders for people; all there is to know of each without `columns`."""
     rows = found["rows"]
-    click.echo(table(list(rows[0]), rows) if rows else _EMPTY)
+    click.echo(table(columns or list(rows[0]), rows) if rows else _EMPTY)
     if found["next"]:
         click.echo(f"There are more: --cursor {found['next']}", err=True)

@@ -81,7 +81,7 @@ def greeting(server: Started) -> str:
     if server.demo_url:
         lines += ["Open this in a browser:", f"  {server.demo_url}", ""]
     if server.operator_url:
-        lines += ["Make the first operator's account here, within 24 hours; the link works once:", f"  {server.operator_url}", ""]
+        lines += ["Make the first operator's account, within 24 hours; the link works once:", f"  {server.operator_url}", ""]
     lines += [
         "Ask it something:",
         f'  curl -H "Authorization: Bearer $(cat {quote(str(token))})" {server.admin_url}/api/clients',

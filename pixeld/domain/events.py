@@ -2,7 +2,7 @@
 
 An encoded event is one line: a JSON array whose first item is the kind's code and whose other items are the kind's columns, in
 the order given here, ended by a newline. Field names are spelled once, in this file, and never travel: an order is about
-170 bytes instead of 420. No address and no user agent is a column of anything; what is derived from them is.
+180 bytes instead of 460. No address and no user agent is a column of anything; what is derived from them is.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ _AUDIENCE = ("country", "device", "browser", "os", "language")
 class Kind:
     """One kind of event: `code` starts its encoded line, `table` holds it, `columns` are its values in order.
 
-    Types: `at_ms` (milliseconds since 1970, UTC), `visitor` (unsigned 64 bits), `clicked_at` (seconds since 1970, 0 = none)
-    and `amount_minor` (minor units of `currency`) are integers; every other value is a string, empty when there is none.
+    Types: `at_ms` (milliseconds since 1970, UTC), `visitor` (unsigned 64 bits), `clicked_at` (seconds since 1970, 0 = none),
+    `locks_at` (seconds since 1970, 0 = never), `amount_minor` and `commission_minor` (minor units of `currency`) are
+    integers; every other value is a string, empty when there is none.
     """
 
     name: str
@@ -93,11 +94,15 @@ _ORDER = (
     "customer",
     "quality",
     *_AUDIENCE,
+    "commission_minor",
+    "locks_at",
 )
 ORDER = Kind("order", "o", "order_events", _ORDER)
 TEST_ORDER = Kind("test_order", "t", "test_order_events", _ORDER)  # kept apart: no report reads this table
+# What somebody decided about an order, whichever observation of it stands. Nobody's request makes one.
+DECISION = Kind("decision", "d", "order_decisions", ("at_ms", "client", "order_id", "status", "who", "reason"))
 
-KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER)}
+KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER, DECISION)}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pixeld.domain.events import ChunkId
+from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 
@@ -124,7 +125,7 @@ class Registry(Protocol):
         """Change some of a partner's fields."""
 
     async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
-        """Set the status of a membership; both parties must exist."""
+        """Set status, commission or both of a membership; both parties must exist. What the body leaves out stays."""
 
     async def note(self, what: str, before: object, after: object, who: str) -> None:
         """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
@@ -202,3 +203,19 @@ class Records(Protocol):
 
     async def rewrite(self) -> None:
         """Have Redis write its append-only file anew, so that what was deleted leaves the disk, too."""
+
+
+class Decisions(Protocol):
+    """What people decide about orders."""
+
+    async def decide(
+        self, scope: Scope, client: str, order: object, status: object, reason: object, seen: object, who: str
+    ) -> OrderStatus:
+        """Approve or reject an order that its decider has `seen` pending; returns when that is durable. It is for good, and
+        reports show it as soon as any event.
+
+        Raises Forbidden (for partners and other clients), BadInput (`status`, `seen`, or `reason`, which a rejection needs),
+        NotFound, Conflict (it is not pending, or somebody else is deciding), WarehouseAway, QueueAway or Unavailable, and then
+        nothing was decided; but QueueAway may leave the order claimed for a minute. `reason` is shown to the partner; `who`
+        is not, and no name: "operator:7", "client:shop/3".
+        """

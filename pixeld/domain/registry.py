@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Any, Self
+from typing import Any
 from zoneinfo import available_timezones
 
 from pixeld.domain import landing
+from pixeld.domain.commission import Terms, check_currency
 from pixeld.domain.money import EXPONENTS
+from pixeld.domain.record import Record
 from pixeld.domain.tokens import ID
 from pixeld.errors import BadInput
 
@@ -34,38 +35,8 @@ class Status(StrEnum):
     ENDED = "ended"
 
 
-class _Record:
-    """What clients and partners share: made from JSON and changed by JSON, every rule checked each time."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, in the order of its fields."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}  # type: ignore[call-overload]
-
-    @classmethod
-    def from_store(cls, values: dict[str, Any]) -> Self:
-        """A record that was stored, by this version or by a newer one, whose further fields are left alone."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls.from_json({name: value for name, value in values.items() if name in known})
-
-    @classmethod
-    def from_json(cls, body: object) -> Self:
-        """A new record. BadInput names the field that breaks a rule."""
-        values = _values(cls, body)
-        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in values]  # type: ignore[arg-type]
-        if missing:
-            raise BadInput(f"{missing[0]} is missing; a {cls.__name__.lower()} needs one", missing[0])
-        return cls(**values)
-
-    def changed(self, body: object) -> Self:
-        """The record with some fields replaced. BadInput names the field that breaks a rule; an id never changes."""
-        values = _values(type(self), body)
-        if values.get("id", self.id) != self.id:  # type: ignore[attr-defined]
-            raise BadInput("id cannot be changed: links and pixels out there carry it", "id")
-        return replace(self, **values)  # type: ignore[type-var]
-
-
 @dataclass(frozen=True, slots=True)
-class Client(_Record):
+class Client(Record):
     """A shop whose pages carry the pixel. Deep links may lead to `allowed_hosts` and to the landing page's own host."""
 
     id: str
@@ -76,6 +47,10 @@ class Client(_Record):
     window_days: int = 30
     timezone: str = "UTC"
     click_param: str = "pxid"
+    commission: tuple[Terms, ...] = ()  #: what its partners earn; in the order of time, never two on one day
+    lock_days: int = 30  #: after so many days an order is approved unless somebody decided otherwise; 0: never by itself
+    listed: bool = True  #: partners find it in their directory
+    share_contact: bool = True  #: its approved partners may write to it through the portal
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -104,10 +79,26 @@ class Client(_Record):
             raise BadInput(f"timezone {self.timezone!r} is not a zone such as Europe/Berlin or UTC", "timezone")
         if not isinstance(self.click_param, str) or _CLICK_PARAM.fullmatch(self.click_param) is None:
             raise BadInput("click_param must be 1 to 32 of A-Z a-z 0-9 _ -", "click_param")
+        check_currency(self.commission, self.currency)
+        if type(self.lock_days) is not int or not 0 <= self.lock_days <= 365:
+            raise BadInput("lock_days must be a whole number from 0 (never) to 365", "lock_days")
+        for name in ("listed", "share_contact"):
+            if type(getattr(self, name)) is not bool:
+                raise BadInput(f"{name} must be true or false", name)
+
+    @classmethod
+    def _converted(cls, values: dict[str, Any], *, stored: bool) -> dict[str, Any]:
+        if "allowed_hosts" in values:
+            if not isinstance(values["allowed_hosts"], (list, tuple)):
+                raise BadInput("allowed_hosts must be a list of host names", "allowed_hosts")
+            values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        if "commission" in values:
+            values["commission"] = Terms.listed(values["commission"], stored=stored)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
-class Partner(_Record):
+class Partner(Record):
     """An affiliate who sends visitors."""
 
     id: str
@@ -126,7 +117,9 @@ class Snapshot:
     clients: Mapping[str, Client] = field(default_factory=dict)
     partners: Mapping[str, Partner] = field(default_factory=dict)
     members: Mapping[tuple[str, str], Status] = field(default_factory=dict)
+    terms: Mapping[tuple[str, str], tuple[Terms, ...]] = field(default_factory=dict)  #: of memberships with their own
     approved: Mapping[str, frozenset[str]] = field(init=False)  #: for each client, the partners whose membership is approved
+    own_terms: Mapping[str, Mapping[str, tuple[Terms, ...]]] = field(init=False)  #: `terms` by client, then by partner
 
     def __post_init__(self) -> None:
         found: dict[str, set[str]] = {}
@@ -134,6 +127,55 @@ class Snapshot:
             if status is Status.APPROVED:
                 found.setdefault(client, set()).add(partner)
         object.__setattr__(self, "approved", {client: frozenset(partners) for client, partners in found.items()})
+        own: dict[str, dict[str, tuple[Terms, ...]]] = {}
+        for (client, partner), terms in self.terms.items():
+            own.setdefault(client, {})[partner] = terms
+        object.__setattr__(self, "own_terms", own)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A client's and a partner's agreement. Its own terms come before the client's; mostly there are none."""
+
+    status: Status
+    commission: tuple[Terms, ...] = ()
+
+    def to_json(self) -> Any:
+        """As it is stored: a bare status, unless there are terms."""
+        if not self.commission:
+            return str(self.status)
+        return {"status": str(self.status), "commission": [terms.to_json() for terms in self.commission]}
+
+    @classmethod
+    def from_store(cls, value: Any) -> Membership:
+        """What `to_json` gave, in this version or in another one."""
+        if isinstance(value, str):
+            return cls(Status(value))
+        return cls(Status(value["status"]), Terms.listed(value.get("commission", ()), stored=True))
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """What somebody wants of a membership; None stays as it is, and no terms means the client's."""
+
+    status: Status | None
+    commission: tuple[Terms, ...] | None
+
+    @classmethod
+    def from_json(cls, body: object) -> MembershipChange:
+        """Read {"status", "commission"}, of which one may be left out. BadInput names what breaks a rule."""
+        if not isinstance(body, dict) or "commission" not in body:
+            return cls(status_of(body), None)
+        for name in body.keys() - {"status", "commission"}:
+            raise BadInput(f"unknown field {name!r}; a membership has status and commission", str(name))
+        return cls(status_of(body) if "status" in body else None, Terms.listed(body["commission"]))
+
+    def applied(self, before: Membership | None, currency: str) -> Membership:
+        """The membership with a client of that currency, afterwards. BadInput when there was none and no status is given."""
+        status = self.status or (before.status if before else status_of({}))
+        commission = self.commission if self.commission is not None else before.commission if before else ()
+        check_currency(commission, currency)
+        return Membership(status, commission)
 
 
 def status_of(body: object) -> Status:
@@ -143,22 +185,6 @@ def status_of(body: object) -> Status:
         return Status(value)  # type: ignore[arg-type]
     except ValueError:
         raise BadInput(f"status must be one of {', '.join(Status)}", "status") from None
-
-
-def _values(cls: type, body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise BadInput("the body must be a JSON object")
-    names = [f.name for f in fields(cls)]
-    for key in body:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1)
-            raise BadInput(f"unknown field {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""), str(key))
-    values = dict(body)
-    if "allowed_hosts" in values:
-        if not isinstance(values["allowed_hosts"], (list, tuple)):
-            raise BadInput("allowed_hosts must be a list of host names", "allowed_hosts")
-        values["allowed_hosts"] = tuple(values["allowed_hosts"])
-    return values
 
 
 def _check_id(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Reports: who may see what, what may be asked, and how an answer is shaped. Pure: rows come from elsewhere."""
+"""Reports: who may see what, and what may be asked."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 
-from pixeld.domain.money import to_text
+from pixeld.domain.orders import OrderStatus
 from pixeld.domain.tokens import ID
 from pixeld.errors import BadInput
 
 MAX_DAYS = 400
 MAX_DIMENSIONS = 6
 MAX_LIMIT = 1000
-MAX_ROWS = 20_000  #: of one performance report: some 4 MB of JSON; more is an export, not a report
 DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
-#: Commission rules do not exist yet, and a report must not guess: minor units of whatever currency the row has.
-COMMISSION_MINOR = 0
-#: Orders are not reviewed yet either.
-ORDER_STATUS = "pending"
 
 _EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 1, 1)  # the warehouse's DateTime ends in 2106
 _ID = re.compile(ID, re.ASCII)
@@ -138,20 +133,24 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrdersQuery(_Query):
-    """A parsed request for the list of orders."""
+    """A parsed request for the list of orders. `status` is one of OrderStatus, or empty for all."""
 
     limit: int
     after: Position | None
+    status: str
 
     @classmethod
     def parse(cls, params: Mapping[str, str], today: date) -> OrdersQuery:
         """Read request parameters; `today` is the default of `to`. BadInput names the parameter and what is allowed."""
-        _only(params, ("from", "to", "client", "partner", "tz", "limit", "cursor"))
+        _only(params, ("from", "to", "client", "partner", "tz", "status", "limit", "cursor"))
+        status = params.get("status", "")
+        if "status" in params and status not in tuple(OrderStatus):
+            raise BadInput(f"status must be one of {', '.join(OrderStatus)}, not {_shown(status)}", "status")
         limit = params.get("limit", str(DEFAULT_LIMIT))
         if re.fullmatch(r"[0-9]{1,4}", limit) is None or not 1 <= int(limit) <= MAX_LIMIT:
             raise BadInput(f"limit must be a whole number from 1 to {MAX_LIMIT}, not {_shown(limit)}", "limit")
         after = decode_cursor(params["cursor"]) if "cursor" in params else None
-        return cls(*_common(params, today), limit=int(limit), after=after)
+        return cls(*_common(params, today), limit=int(limit), after=after, status=status)
 
 
 def encode_cursor(position: Position) -> str:
@@ -191,121 +190,6 @@ def _offsets(zone: ZoneInfo, first_s: int, after_s: int) -> set[timedelta]:
     """What `zone` is ahead of UTC between the two times. Asked once a day: no zone ever had an offset for less than that."""
     moments = range(first_s, after_s + 86_400, 86_400)
     return {offset for s in moments if (offset := datetime.fromtimestamp(s, zone).utcoffset()) is not None}
-
-
-class Traffic(NamedTuple):
-    """Clicks and impressions of one key. A key holds one value for each dimension: seconds since 1970 for an hour, days
-    since 1970 for a day, 202603 for a month, else text. `currency` is the client's; empty when the client isn't known."""
-
-    key: tuple[int | str, ...]
-    currency: str
-    impressions: int
-    clicks: int
-    unique_clicks: int
-
-
-class Sales(NamedTuple):
-    """Orders of one key; `currency` is the orders' own."""
-
-    key: tuple[int | str, ...]
-    currency: str
-    orders: int
-    revenue_minor: int
-
-
-def performance_result(
-    by: Sequence[Dimension],
-    zone: ZoneInfo,
-    traffic: Iterable[Traffic],
-    traffic_totals: Iterable[Traffic],
-    sales: Iterable[Sales],
-) -> dict[str, Any]:
-    """The performance report: `columns`, `rows` (sorted by the dimensions in the order of `by`), `totals` (a row a currency).
-
-    `traffic_totals` have empty keys and are added up: what is unique to a day and a client, not to a partner or an hour.
-    BadInput when there are over MAX_ROWS rows.
-    """
-    sales = list(sales)
-    rows = _joined(traffic, sales)
-    if len(rows) > MAX_ROWS:
-        raise BadInput(f"the report has over {MAX_ROWS} rows: ask for fewer days or fewer dimensions", "by")
-    totals = _joined(traffic_totals, [sale._replace(key=()) for sale in sales])
-    counts = ["currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"]
-    return {
-        "columns": [*by, *counts],
-        "rows": [
-            {d.value: label(d, value, zone) for d, value in zip(by, key, strict=True)} | row
-            for key, row in sorted(rows, key=lambda item: (item[0], item[1]["currency"] or ""))
-        ],
-        "totals": [row for _, row in sorted(totals, key=lambda item: item[1]["currency"] or "")],
-    }
-
-
-def _joined(traffic: Iterable[Traffic], sales: Iterable[Sales]) -> list[tuple[tuple[int | str, ...], dict[str, Any]]]:
-    """(key, the row without its dimensions), one for each key and currency."""
-    counts: dict[tuple[tuple[int | str, ...], str], list[int]] = {}
-    for row in traffic:
-        found = counts.setdefault((row.key, row.currency), [0, 0, 0, 0, 0])
-        found[0] += row.impressions
-        found[1] += row.clicks
-        found[2] += row.unique_clicks
-    for sale in sales:
-        found = counts.setdefault((sale.key, sale.currency), [0, 0, 0, 0, 0])
-        found[3] += sale.orders
-        found[4] += sale.revenue_minor
-    return [
-        (
-            key,
-            {
-                "currency": currency or None,
-                "impressions": impressions,
-                "clicks": clicks,
-                "unique_clicks": unique,
-                "orders": orders,
-                "revenue": to_text(revenue, currency),
-                "commission": to_text(COMMISSION_MINOR, currency),
-            },
-        )
-        for (key, currency), (impressions, clicks, unique, orders, revenue) in counts.items()
-    ]
-
-
-def label(dimension: Dimension, value: int | str, zone: ZoneInfo) -> str | None:
-    """How a dimension's value is shown: an hour with its offset, so that the one that a clock change repeats is two."""
-    if dimension is Dimension.HOUR:
-        return datetime.fromtimestamp(int(value), zone).isoformat()
-    if dimension is Dimension.DAY:
-        return (date(1970, 1, 1) + timedelta(days=int(value))).isoformat()
-    if dimension is Dimension.MONTH:
-        return f"{int(value) // 100:04}-{int(value) % 100:02}"
-    if dimension is Dimension.PARTNER:
-        return str(value) or None
-    return str(value)
-
-
-def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of the list of orders, from the row of the warehouse's view `orders`. Of a conflict only the flag is told."""
-    currency = row["currency"]
-    return {
-        "order": row["order_id"],
-        "client": row["client"],
-        "partner": row["partner"] or None,
-        "amount": to_text(row["amount_minor"], currency),
-        "currency": currency,
-        "commission": to_text(COMMISSION_MINOR, currency),
-        "status": ORDER_STATUS,
-        "method": row["method"] or None,
-        "click_id": row["click_id"] or None,
-        "clicked_at": _utc(row["clicked_at"]) if row["clicked_at"] else None,
-        "ordered_at": _utc(row["at_ms"] // 1000),
-        "coupon": row["coupon"] or None,
-        "customer": row["customer"] or None,
-        "flags": ["conflict"] if row["conflict"] else [],
-    }
-
-
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _shown(text: str) -> str:

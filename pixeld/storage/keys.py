@@ -6,9 +6,14 @@ STREAMS = "pixeld:streams"  # set of the nodes that ever had a queue, so that a 
 
 CLIENTS = "pixeld:{registry}:clients"  # hash: client id → JSON
 PARTNERS = "pixeld:{registry}:partners"  # hash: partner id → JSON
-MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status
+MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status, or JSON with terms of its own
 VERSION = "pixeld:{registry}:version"  # grows with every change
 AUDIT = "pixeld:{registry}:audit"  # stream: who, when, what, before, after
+
+
+def decision(client: str, order: str) -> str:
+    """Who is deciding about an order (a token), then what was decided; expires by itself."""
+    return f"pixeld:{{orders}}:decision:{client}/{order}"
 
 
 def queue(node: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 from redis.exceptions import WatchError
 
-from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
+from pixeld.domain.commission import check_currency
+from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status
 from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway, Unavailable
 from pixeld.storage import keys
 from pixeld.storage.redis import RedisClient, failures
@@ -54,11 +55,11 @@ class _Store:
                 for _ in range(_ATTEMPTS):
                     await pipe.watch(key)
                     stored = await pipe.hget(key, field)
-                    before = _load(key, stored)
+                    before = _load(stored)
                     after = decide(before)
                     if after == before:
                         return after
-                    data = after.encode() if key == keys.MEMBERS else orjson.dumps(after)
+                    data = after.encode() if isinstance(after, str) else orjson.dumps(after)
                     pipe.multi()
                     pipe.hset(key, field, data).incr(keys.VERSION)
                     what = f"{key.rpartition(':')[2]}/{field}"
@@ -160,8 +161,16 @@ class Registry:
         return Client.from_store(await self._add(keys.CLIENTS, Client.from_json(body), who))
 
     async def change_client(self, client: str, body: object, who: str) -> Client:
-        """Change some of a client's fields."""
-        return Client.from_store(await self._change(keys.CLIENTS, Client, client, body, who))
+        """Change some of a client's fields. A currency must be able to express what its memberships agree on."""
+        await self.refresh()
+        assert self.snapshot is not None
+        agreements = [terms for (of, _), terms in self.snapshot.terms.items() if of == client]
+
+        def check(changed: Any) -> None:
+            for agreement in agreements:
+                check_currency(agreement, changed.currency)
+
+        return Client.from_store(await self._change(keys.CLIENTS, Client, client, body, who, check))
 
     async def add_partner(self, body: object, who: str) -> Partner:
         """Register a partner."""
@@ -172,16 +181,21 @@ class Registry:
         return Partner.from_store(await self._change(keys.PARTNERS, Partner, partner, body, who))
 
     async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
-        """Set the status of the membership of `partner` with `client`; both must exist."""
-        status = status_of(body)
+        """Set status, commission or both of the membership of `partner` with `client`; both must exist."""
+        change = MembershipChange.from_json(body)
         await self.refresh()
         assert self.snapshot is not None
         for found, kind, name in ((self.snapshot.clients, "client", client), (self.snapshot.partners, "partner", partner)):
             if name not in found:
                 raise NotFound(f"there is no {kind} {name!r}")
-        await self._store.change(keys.MEMBERS, f"{client}/{partner}", lambda _: str(status), who=who)
+        currency = self.snapshot.clients[client].currency
+
+        def decide(before: Any) -> Any:
+            return change.applied(Membership.from_store(before) if before else None, currency).to_json()
+
+        changed = await self._store.change(keys.MEMBERS, f"{client}/{partner}", decide, who=who)
         await self.refresh()
-        return status
+        return Membership.from_store(changed).status
 
     async def note(self, what: str, before: object, after: object, who: str) -> None:
         """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
@@ -201,11 +215,21 @@ class Registry:
         await self.refresh()
         return added
 
-    async def _change(self, key: str, kind: type[Client] | type[Partner], record_id: str, body: object, who: str) -> Any:
+    async def _change(
+        self,
+        key: str,
+        kind: type[Client] | type[Partner],
+        record_id: str,
+        body: object,
+        who: str,
+        check: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
         def decide(before: Any) -> Any:
             if before is None:
                 raise NotFound(f"there is no {kind.__name__.lower()} {record_id!r}")
-            return before | kind.from_store(before).changed(body).to_json()
+            changed = kind.from_store(before).changed(body)
+            check(changed)
+            return before | changed.to_json()
 
         changed = await self._store.change(key, record_id, decide, who=who)
         await self.refresh()
@@ -219,11 +243,23 @@ class Registry:
 def _snapshot(
     version: bytes | None, clients: dict[bytes, bytes], partners: dict[bytes, bytes], members: dict[bytes, bytes]
 ) -> Snapshot:
-    return Snapshot(
+    return _shown(
         int(version or 0),
-        {k.decode(): Client.from_store(orjson.loads(v)) for k, v in clients.items()},
-        {k.decode(): Partner.from_store(orjson.loads(v)) for k, v in partners.items()},
-        {_pair(k.decode()): Status(v.decode()) for k, v in members.items()},
+        [Client.from_store(orjson.loads(v)) for v in clients.values()],
+        [Partner.from_store(orjson.loads(v)) for v in partners.values()],
+        {_pair(k.decode()): Membership.from_store(_load(v)) for k, v in members.items()},
+    )
+
+
+def _shown(
+    version: int, clients: list[Client], partners: list[Partner], members: dict[tuple[str, str], Membership]
+) -> Snapshot:
+    return Snapshot(
+        version,
+        {client.id: client for client in clients},
+        {partner.id: partner for partner in partners},
+        {pair: member.status for pair, member in members.items()},
+        {pair: member.commission for pair, member in members.items() if member.commission},
     )
 
 
@@ -231,23 +267,24 @@ async def _nobody() -> None: ...
 
 
 def _picture(snapshot: Snapshot) -> bytes:
+    own = snapshot.terms.get
     return orjson.dumps(
         {
             "version": snapshot.version,
             "clients": [client.to_json() for client in snapshot.clients.values()],
             "partners": [partner.to_json() for partner in snapshot.partners.values()],
-            "members": [[client, partner, status] for (client, partner), status in snapshot.members.items()],
+            "members": [[*pair, Membership(s, own(pair, ())).to_json()] for pair, s in snapshot.members.items()],
         }
     )
 
 
 def _from_picture(data: bytes) -> Snapshot:
     found = orjson.loads(data)
-    return Snapshot(
+    return _shown(
         found["version"],
-        {c["id"]: Client.from_store(c) for c in found["clients"]},
-        {p["id"]: Partner.from_store(p) for p in found["partners"]},
-        {(client, partner): Status(status) for client, partner, status in found["members"]},
+        [Client.from_store(c) for c in found["clients"]],
+        [Partner.from_store(p) for p in found["partners"]],
+        {(client, partner): Membership.from_store(member) for client, partner, member in found["members"]},
     )
 
 
@@ -258,10 +295,11 @@ def _told(key: str, value: Any) -> Any:
     return {name: kept for name, kept in value.items() if name != "name"}
 
 
-def _load(key: str, stored: bytes | None) -> Any:
+def _load(stored: bytes | None) -> Any:
+    """An entry's value: an object, or a bare text, which is what a membership without terms of its own is."""
     if stored is None:
         return None
-    return stored.decode() if key == keys.MEMBERS else orjson.loads(stored)
+    return orjson.loads(stored) if stored.startswith(b"{") else stored.decode()
 
 
 def _pair(field: str) -> tuple[str, str]:

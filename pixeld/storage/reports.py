@@ -6,24 +6,20 @@ maps below, never from a request; everything else is a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pixeld.domain.report_rows import MAX_ROWS, Sales, Traffic, order_row, performance_result
 from pixeld.domain.reports import (
-    MAX_ROWS,
     Dimension,
     OrdersQuery,
     PerformanceQuery,
     Position,
-    Sales,
     Scope,
-    Traffic,
     encode_cursor,
-    order_row,
-    performance_result,
     utc_days,
     whole_hours,
 )
@@ -45,10 +41,10 @@ _WINDOW_S = 401 * 86_400  # a membership's window is at most 400 days; a click c
 
 
 class Reports:
-    """`domain.ports.Reports` over a warehouse."""
+    """`domain.ports.Reports` over a warehouse. `clock()`, milliseconds since 1970, tells which orders are locked."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouse: Warehouse, clock: Callable[[], int]) -> None:
+        self._warehouse, self._clock = warehouse, clock
 
     async def performance(self, scope: Scope, query: PerformanceQuery, clients: Clients) -> dict[str, Any]:
         client = query.single_client(scope)
@@ -57,6 +53,7 @@ class Reports:
         known = {client: clients[client]} if client in clients else clients
         params = _params(scope, query.client, query.partner, from_s, until_s) | {
             "tz": zone.key,
+            "now_s": self._clock() // 1000,
             "quality": "" if query.quality == "all" else "human",
             # A first pair that no client has, because a list of none is not a constant to 18.16.
             "clients": ",".join(("-", *known)),
@@ -65,7 +62,14 @@ class Reports:
         }
         by_click = "report_orders_by_click" if _CLICK_ONLY & set(query.by) else "report_orders"
         sales = [
-            Sales(_key(row, query.by), row["currency"], row["order_count"], row["revenue_minor"])
+            Sales(
+                _key(row, query.by),
+                row["currency"],
+                row["order_count"],
+                row["revenue_minor"],
+                (row["pending_count"], row["approved_count"], row["rejected_count"]),
+                (row["pending_minor"], row["approved_minor"], row["rejected_minor"]),
+            )
             for row in await self._run(by_click, query.by, params)
         ]
         # Known only now: the query above has connected.
@@ -95,8 +99,10 @@ class Reports:
 
     async def orders(self, scope: Scope, query: OrdersQuery, clients: Clients | None = None) -> dict[str, Any]:
         zone = ZoneInfo(query.tz or (clients or {}).get(query.single_client(scope), ("", "UTC"))[1])
-        after = query.after or Position(0, "", "")
+        after, now_s = query.after or Position(0, "", ""), self._clock() // 1000
         params = _params(scope, query.client, query.partner, *query.bounds(zone)) | {
+            "now_s": now_s,
+            "status": query.status,
             "after_ms": after.at_ms,
             "after_client": after.client,
             "after_order": after.order,
@@ -104,17 +110,37 @@ class Reports:
         }
         rows = await self._run("report_order_list", (), params)
         page = rows[: query.limit]
+        decisions = await self._decisions(params, page)
         last = page[-1] if len(rows) > query.limit else None
         return {
-            "rows": [order_row(row) for row in page],
+            "rows": [order_row(row, decisions.get((row["client"], row["order_id"]), {}), now_s, scope) for row in page],
             "next": encode_cursor(Position(last["at_ms"], last["client"], last["order_id"])) if last else None,
         }
 
+    async def _decisions(
+        self, params: dict[str, str | int], page: Sequence[Mapping[str, Any]]
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """What was decided about the orders of `page`, by client and order."""
+        if not page:
+            return {}
+        keys = ",".join(row["order_key"] for row in page)
+        found = await self._run("report_order_decisions", (), params | {"keys": keys})
+        return {(row["client"], row["order_id"]): row for row in found}
+
     async def _run(self, report: str, by: tuple[Dimension, ...], params: dict[str, str | int]) -> list[dict[str, Any]]:
-        select = "".join(f"{_EXPRESSIONS[dimension]} AS d{i}, " for i, dimension in enumerate(by))
-        group = "".join(f"d{i}, " for i in range(len(by)))
-        sql = statement(report).replace("{{select}}", select).replace("{{group}}", group)
-        return await self._warehouse.query(sql.replace("{{orders}}", statement("standing_orders")), params)
+        chosen, status = ("decided", "status = {status:String} AND ") if params.get("status") else ("orders", "")
+        parts = {
+            "{{select}}": "".join(f"{_EXPRESSIONS[dimension]} AS d{i}, " for i, dimension in enumerate(by)),
+            "{{group}}": "".join(f"d{i}, " for i in range(len(by))),
+            "{{status}}": status,
+            "{{chosen}}": f"{{{{{chosen}}}}}",
+            "{{decided}}": statement("decided_orders"),
+            "{{orders}}": statement("standing_orders"),
+        }
+        sql = statement(report)
+        for placeholder, text in parts.items():  # in this order: a text may hold one that comes later
+            sql = sql.replace(placeholder, text)
+        return await self._warehouse.query(sql, params)
 
 
 def _source(

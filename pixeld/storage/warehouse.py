@@ -79,6 +79,8 @@ INTEGERS = {
     "visitor": (0, 2**64 - 1),
     "clicked_at": (0, 2**32 - 1),
     "amount_minor": (-(2**63), 2**63 - 1),
+    "commission_minor": (-(2**63), 2**63 - 1),
+    "locks_at": (0, 2**32 - 1),
     "number": (0, 2**32 - 1),
 }
 _AT_ONCE = 500  # rows decoded without giving the event loop a chance to run: 0.6 ms

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from pixeld.domain import events, landing, money, referral
 from pixeld.domain.attribution import attribute
+from pixeld.domain.commission import Terms, commission_minor, rates
 from pixeld.domain.events import CLICK, IMPRESSION, ORDER, SUB_IDS, TEST_ORDER, Drop, Kind, Quality, encode
 from pixeld.domain.registry import Client, Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
@@ -35,10 +36,20 @@ Answer = tuple[Reply, bytes | None, tuple[str, str]]
 class _Shop:
     """One client, with everything computed that doesn't depend on a request."""
 
-    __slots__ = ("approved", "client", "hosts", "landing", "redirect", "redirect_bare", "window_s")
+    __slots__ = ("approved", "client", "common", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare", "window_s")
 
-    def __init__(self, client: Client, approved: frozenset[str], replies: Replies, cookie_name: str) -> None:
-        self.client, self.approved = client, approved
+    def __init__(
+        self,
+        client: Client,
+        approved: frozenset[str],
+        own: Mapping[str, tuple[Terms, ...]],
+        replies: Replies,
+        cookie_name: str,
+    ) -> None:
+        self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
+        self.common = rates(client.commission, client.currency)
+        #: What the orders of partners with terms of their own earn, and those of nobody.
+        self.own = {partner: rates(terms, client.currency) + self.common for partner, terms in own.items()} | {"": ()}
         self.window_s = client.window_days * _DAY_S
         self.hosts = client.hosts
         self.landing = client.landing_url.encode()
@@ -67,6 +78,7 @@ class Tracker:
         self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
         self._cookie_name = cookie_name
         self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
+        self._own: Mapping[str, Mapping[str, tuple[Terms, ...]]] = snapshot.own_terms if snapshot else {}
         self._shops: dict[str, _Shop] = {}
         self._paths: dict[str, _Found] = {}
         self._replies = replies
@@ -134,7 +146,8 @@ class Tracker:
         client = self._snapshot.clients.get(client_id) if self._snapshot else None
         if client is None:
             return None
-        shop = _Shop(client, self._approved.get(client_id, frozenset()), self._replies, self._cookie_name)
+        approved, own = self._approved.get(client_id, frozenset()), self._own.get(client_id, {})
+        shop = _Shop(client, approved, own, self._replies, self._cookie_name)
         self._shops[client_id] = shop
         return shop
 
@@ -203,9 +216,9 @@ class Tracker:
             amount_minor = money.to_minor(amount, currency)
         except ValueError:
             return self._refuse(kind, Drop.BAD_AMOUNT)
-        clicks = referral.read(cookie, self._cookie_name)
+        clicks, now_s = referral.read(cookie, self._cookie_name), now_ms // 1000
         partner, clicked_at, click_id, earned_by = attribute(
-            self._keys, click, clicks, client.id, now_ms // 1000, shop.window_s, shop.approved
+            self._keys, click, clicks, client.id, now_s, shop.window_s, shop.approved
         )
         quality = _BOT if browser.bot else _HUMAN
         line = encode(
@@ -225,6 +238,8 @@ class Tracker:
                 quality,
                 country,
                 *browser.audience,
+                commission_minor(amount_minor, currency == client.currency, now_s, shop.own.get(partner, shop.common)),
+                now_s + shop.lock_s if shop.lock_s else 0,
             )
         )
         return self._replies.ok, line, (kind.name, quality)

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 
 from pixeld import metrics
-from pixeld.domain.registry import Client, Partner, Snapshot
+from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import BadInput, NotFound, Unauthorized, Unavailable
 from pixeld.web import keys, people
@@ -43,6 +43,7 @@ def application() -> web.Application:
             web.patch("/api/partners/{partner}", change_partner),
             web.put("/api/clients/{client}/partners/{partner}", set_member),
             web.get("/api/clients/{client}/partners", list_members),
+            web.post("/api/clients/{client}/decisions", decide_order),
             web.get("/api/audit", audit),
             web.get("/api/reports/performance", performance),
             web.get("/api/reports/orders", orders),
@@ -132,17 +133,32 @@ async def change_partner(request: web.Request) -> web.Response:
 
 
 async def set_member(request: web.Request) -> web.Response:
-    """Set the status of a membership."""
+    """Set status, commission or both of a membership."""
     client, partner = request.match_info["client"], request.match_info["partner"]
     status = await request.app[keys.REGISTRY].set_member(client, partner, await body(request), _WHO)
-    return json({"client": client, "partner": partner, "status": status})
+    return json({"client": client, **_member(_snapshot(request), client, partner, status)})
 
 
 async def list_members(request: web.Request) -> web.Response:
     """A client's memberships."""
     client = _client(request)
-    members = _snapshot(request).members
-    return json({"partners": [{"partner": p, "status": s} for (c, p), s in members.items() if c == client.id]})
+    snapshot = _snapshot(request)
+    return json({"partners": [_member(snapshot, c, p, s) for (c, p), s in snapshot.members.items() if c == client.id]})
+
+
+async def decide_order(request: web.Request) -> web.Response:
+    """Approve or reject an order: {"order", "status", "seen", "reason"}.
+
+    The order is named in the body, not in the path: shops choose its id, and of one with `/`, `%`, `.` or `..` in it, proxies,
+    clients and routers on the way would each make another path.
+    """
+    client, asked = request.match_info["client"], await body(request)
+    if not isinstance(asked, dict) or not isinstance(asked.get("order"), str):
+        raise BadInput('the body must be {"order": "…", "status": "approved", "seen": "pending"}', "order")
+    order, reason = asked["order"], asked.get("reason", "")
+    decide = request.app[keys.DECISIONS].decide
+    status = await decide(Scope.operator(), client, order, asked.get("status"), reason, asked.get("seen"), _WHO)
+    return json({"client": client, "order": order, "status": status, "reason": reason.strip() or None})
 
 
 async def audit(request: web.Request) -> web.Response:
@@ -201,6 +217,12 @@ def _snapshot(request: web.Request) -> Snapshot:
     if snapshot is None:
         raise Unavailable("clients and partners have not been read from Redis yet; see /readyz")
     return snapshot
+
+
+def _member(snapshot: Snapshot, client: str, partner: str, status: Status) -> dict[str, Any]:
+    """A membership; its commission only where it has terms of its own."""
+    own = snapshot.terms.get((client, partner))
+    return {"partner": partner, "status": status} | ({"commission": [terms.to_json() for terms in own]} if own else {})
 
 
 def _client(request: web.Request) -> Client:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from aiohttp.web import AppKey
 
 from pixeld.accounts.parties import Parties
-from pixeld.domain.ports import Registry, Reports
+from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.metrics import Metrics
 from pixeld.privacy import Policy
 
@@ -44,6 +44,7 @@ class Operations(Protocol):
 
 REGISTRY: AppKey[Registry] = AppKey("registry", Registry)
 REPORTS: AppKey[Reports] = AppKey("reports", Reports)
+DECISIONS: AppKey[Decisions] = AppKey("decisions", Decisions)
 METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
 OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)

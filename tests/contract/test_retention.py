@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from pixeld import privacy
-from pixeld.domain.events import CLICK, ORDER
+from pixeld.domain.events import CLICK, DECISION, ORDER
 from pixeld.storage import migrations
 from pixeld.storage.engines import open_warehouse
+from pixeld.storage.warehouse import INTEGERS
 
 DAY_MS = 86_400_000
 
@@ -29,11 +30,13 @@ def promised(path=Path(__file__).parents[2] / "config" / "privacy.toml"):
 def test_every_table_that_holds_events_is_kept_as_long_as_the_map_says():
     days = {frozenset(days) for days in promised().values()}
     assert frozenset({kept_days(name) for name in ("clicks", "impressions", "traffic_hourly", "traffic_grains")}) in days
-    assert frozenset({kept_days(name) for name in ("order_events", "test_order_events")}) in days
+    assert frozenset({kept_days(name) for name in ("order_events", "test_order_events", "order_decisions")}) in days
 
 
 @pytest.mark.parametrize(
-    ("kind", "days"), [(CLICK, kept_days("clicks")), (ORDER, kept_days("order_events"))], ids=["clicks", "orders"]
+    ("kind", "days"),
+    [(CLICK, kept_days("clicks")), (ORDER, kept_days("order_events")), (DECISION, kept_days("order_decisions"))],
+    ids=["clicks", "orders", "decisions"],
 )
 async def test_what_is_older_is_gone_after_a_merge(tmp_path, kind, days):
     warehouse = open_warehouse(None, tmp_path)
@@ -42,7 +45,7 @@ async def test_what_is_older_is_gone_after_a_merge(tmp_path, kind, days):
         await migrations.apply(warehouse)
         now_ms = int(time.time() * 1000)  # the engine's own clock decides
         for age in (days - 1, days + 1):
-            values = [0 if column in ("visitor", "clicked_at", "amount_minor") else "x" for column in kind.columns[1:]]
+            values = [0 if column in INTEGERS else "x" for column in kind.columns[1:]]
             row = orjson.dumps((now_ms - age * DAY_MS, *values, f"event-{age}"))
             await warehouse.insert(kind.table, (*kind.columns, "event_id"), [row], f"token-{age}")
         await warehouse.command(f"OPTIMIZE TABLE {kind.table} FINAL")

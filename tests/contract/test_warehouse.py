@@ -18,6 +18,7 @@ import sys
 import threading
 from collections import defaultdict
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -27,9 +28,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_driver.util.escape import escape_param
 
-from pixeld.domain.events import CLICK, IMPRESSION, KINDS, ORDER
+from pixeld.domain.events import CLICK, DECISION, IMPRESSION, KINDS, ORDER
 from pixeld.domain.money import to_text
-from pixeld.domain.reports import MAX_ROWS, Dimension, OrdersQuery, PerformanceQuery, Scope
+from pixeld.domain.report_rows import MAX_ROWS
+from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage import migrations, reports
 from pixeld.storage.clickhouse import Address, with_literals
@@ -37,10 +39,11 @@ from pixeld.storage.engines import open_warehouse
 from pixeld.storage.features import Features
 from pixeld.storage.reports import Reports
 from pixeld.storage.warehouse import _Role, escaped
-from tests.conftest import require
+from tests.conftest import START_MS, require
 from tests.services import clickhouse_server, free_port
 
 NOON_MS = 1_774_785_600_000  # 2026-03-29 12:00 UTC
+NOW_S = START_MS // 1000  # the fixture `clock`'s
 OLD, NEW = Features.of("18.16.1"), Features.of("26.9.2.1")
 HOSTILE = [
     "",
@@ -105,7 +108,7 @@ def columns(kind):
 
 def record(kind, event_id, **values):
     """A row of `kind`: zeros and empty texts but for `values`."""
-    integers = {"at_ms": NOON_MS, "visitor": 0, "clicked_at": 0, "amount_minor": 0}
+    integers = {"at_ms": NOON_MS, "visitor": 0, "clicked_at": 0, "amount_minor": 0, "commission_minor": 0, "locks_at": 0}
     texts = {"client": "shop", "quality": "human", "currency": "EUR"}
     row = {name: integers.get(name, texts.get(name, "")) for name in kind.columns} | values
     assert row.keys() == set(kind.columns)
@@ -153,7 +156,7 @@ async def test_two_runs_at_once_do_no_harm(empty, engine):
 
 
 async def test_a_database_from_a_newer_pixeld_is_refused(warehouse):
-    with pytest.raises(MigrationError, match=r"0012_orders.*newest is 0011.*newer pixeld"):
+    with pytest.raises(MigrationError, match=r"0013_order_decisions.*newest is 0012.*newer pixeld"):
         await migrations.apply(warehouse, migrations.known()[:-1])
 
 
@@ -176,7 +179,7 @@ def test_migrations_are_numbered_without_gaps_and_repeatable():
 async def test_a_table_has_the_columns_of_its_kind(warehouse, kind):
     sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
     names = [row["name"] for row in await warehouse.query(sql, {"table": kind.table})]
-    assert names == [*kind.columns, "event_id", "at", *(["order_key"] if kind is ORDER else [])]
+    assert names == [*kind.columns, "event_id", "at", *(["order_key"] if kind in (ORDER, DECISION) else [])]
 
 
 # ---- inserts
@@ -676,12 +679,12 @@ async def test_the_client_reaches_the_primary_key_below_the_view(warehouse, sql)
     ],
     ids=["a client", "an operator's one client", "an operator", "a partner"],
 )
-async def test_a_report_reads_the_rows_of_one_grain_and_client(warehouse, monkeypatch, scope, filters, condition):
+async def test_a_report_reads_the_rows_of_one_grain_and_client(warehouse, monkeypatch, scope, filters, condition, clock):
     await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
     asked, query = [], warehouse.query
     monkeypatch.setattr(warehouse, "query", lambda sql, params: asked.append((sql, params)) or query(sql, params))
     parsed = PerformanceQuery.parse({"to": "2026-03-29", "tz": "UTC", **filters}, dt.date(2026, 3, 29))
-    await Reports(warehouse).performance(scope, parsed, CLIENTS)
+    await Reports(warehouse, clock).performance(scope, parsed, CLIENTS)
     ((sql, params),) = [(sql, params) for sql, params in asked if "FROM traffic_grains" in sql]
     plan = await query(f"EXPLAIN indexes = 1 {sql}", params)
     text = " ".join(" ".join(row["explain"].split()) for row in plan)
@@ -764,9 +767,40 @@ def random_events(rnd, start):
                 "currency": rnd.choice(["EUR", "USD", "JPY"]),
                 "coupon": rnd.choice(["", "SPRING"]),
                 "customer": rnd.choice(["", "new"]),
+                "commission_minor": rnd.choice([0, 1, 250]),
+                "locks_at": rnd.choice([0, NOW_S, NOW_S + 1, NOW_S - rnd.randrange(86_400)]),
             }
         events.append((kind, f"n-1-{number}", base))
+    orders = sorted({(values["client"], values["order_id"]) for kind, _, values in events if kind is ORDER})
+    for number in range(60):  # some orders several times, some before they were observed, some of nothing
+        client, order_id = rnd.choice([*orders, ("shop", "nothing")])
+        decision = {
+            "at_ms": int(start.timestamp() * 1000) + rnd.choice([0, rnd.randrange(6 * 86_400)]) * 1000 + number,  # no two at once
+            "client": client,
+            "order_id": order_id,
+            "status": rnd.choice(["approved", "rejected"]),
+            "who": f"client:{client}/{number}",
+            "reason": rnd.choice(["", "returned"]),
+        }
+        events.append((DECISION, f"n-2-{number}", decision))
     return events
+
+
+def decisions(events):
+    """{(client, order id): the decision that stands}."""
+    found = defaultdict(list)
+    for kind, _, values in events:
+        if kind is DECISION:
+            found[values["client"], values["order_id"]].append(values)
+    return {key: max(entries, key=lambda values: values["at_ms"]) for key, entries in found.items()}
+
+
+def status(order, decided):
+    """What has become of `order` by NOW_S."""
+    decision = decided.get((order["client"], order["order_id"]))
+    if decision:
+        return decision["status"]
+    return "approved" if order["locks_at"] and order["locks_at"] <= NOW_S else "pending"
 
 
 def standing_orders(events):
@@ -795,17 +829,18 @@ def dimension_value(name, values, zone):
 def model(events, scope, query, zone):
     """The performance report in plain Python: {(dimensions…, currency): [impressions, clicks, visitors, orders, revenue]}."""
     clicks = {values["click_id"]: values for kind, _, values in events if kind is CLICK and values["click_id"]}
-    result = defaultdict(lambda: [0, 0, set(), 0, 0])
+    nothing, decided = [0, 0, set(), 0, 0, *[0] * 6], decisions(events)
+    result = defaultdict(lambda: deepcopy(nothing))
 
     def add(values, currency):
         day = dt.datetime.fromtimestamp(values["at_ms"] // 1000, zone).date()
         wanted = query.client in ("", values["client"]) and query.partner in ("", values["partner"])
         if not (query.first <= day <= query.last and wanted and visible(scope, values)):
-            return [0, 0, set(), 0, 0]
+            return deepcopy(nothing)
         return result[*(dimension_value(name, values, zone) for name in query.by), currency]
 
     for kind, _, values in events:
-        if kind is not ORDER and (query.quality == "all" or values["quality"] == "human"):
+        if kind in (CLICK, IMPRESSION) and (query.quality == "all" or values["quality"] == "human"):
             row = add(values, CLIENTS.get(values["client"], (None,))[0])
             row[1 if kind is CLICK else 0] += 1
             row[2] |= {values["visitor"]} if kind is CLICK else set()
@@ -814,23 +849,31 @@ def model(events, scope, query, zone):
         row = add({**{n: click.get(n, "") for n in ("s1", "s2", "s3", "s4", "s5", "creative")}, **values}, values["currency"])
         row[3] += 1
         row[4] += values["amount_minor"]
-    return {
-        key: [impressions, clicks, len(visitors), orders, to_text(revenue, key[-1] or "")]
-        for key, (impressions, clicks, visitors, orders, revenue) in result.items()
-    }
+        by_status = ("pending", "approved", "rejected").index(status(values, decided))
+        row[5 + by_status] += 1
+        row[8 + by_status] += values["commission_minor"]
+    return {key: counted(key[-1], *row) for key, row in result.items()}
+
+
+def counted(currency, impressions, clicks, visitors, orders, revenue, *by_status):
+    """A row of the model as `as_model` gives it; what is rejected is owed to nobody."""
+    pending, approved, rejected = by_status[3:]
+    money = (revenue, pending + approved, pending, approved, rejected)
+    return [impressions, clicks, len(visitors), orders, *by_status[:3], *(to_text(minor, currency or "") for minor in money)]
 
 
 def as_model(rows, by):
     keys = [tuple(row[name] for name in (*by, "currency")) for row in rows]
     assert len(set(keys)) == len(keys), "a key twice"
-    counts = ("impressions", "clicks", "unique_clicks", "orders", "revenue")
+    counts = ("impressions", "clicks", "unique_clicks", "orders", "orders_pending", "orders_approved", "orders_rejected")
+    counts += ("revenue", "commission", "commission_pending", "commission_approved", "commission_rejected")
     return {key: [row[name] for name in counts] for key, row in zip(keys, rows, strict=True)}
 
 
 async def store(warehouse, events, rnd):
     """Insert `events` in a random order, a month and a few rows at a time; some batches twice, where a repeat is known."""
     events = rnd.sample(events, len(events))
-    for kind in (CLICK, IMPRESSION, ORDER):
+    for kind in (CLICK, IMPRESSION, ORDER, DECISION):
         months = defaultdict(list)
         for event_kind, event_id, values in events:
             if event_kind is kind:
@@ -844,11 +887,11 @@ async def store(warehouse, events, rnd):
 
 
 @pytest.mark.parametrize(("week", "start"), WEEKS.items(), ids=WEEKS.keys())
-async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(warehouse, monkeypatch, week, start):
+async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(warehouse, monkeypatch, week, start, clock):
     rnd = random.Random(week)
     events = random_events(rnd, start)
     await store(warehouse, events, rnd)
-    reader = Reports(warehouse)
+    reader = Reports(warehouse, clock)
     scopes = [Scope.operator(), Scope.client("store"), Scope.partner("ada")]
     days = {"from": str(start.date()), "to": str(start.date() + dt.timedelta(days=3))}
     for number, (by, tz) in enumerate(itertools.product(BY, ZONES)):
@@ -866,11 +909,11 @@ async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(wa
             assert await reader.performance(scope, query, CLIENTS) == report, where
 
 
-async def test_a_partner_sees_neither_unattributed_nor_other_partners_orders(warehouse):
+async def test_a_partner_sees_neither_unattributed_nor_other_partners_orders(warehouse, clock):
     rnd = random.Random("scopes")
     events = random_events(rnd, WEEKS["forward"])
     await store(warehouse, events, rnd)
-    reader = Reports(warehouse)
+    reader = Reports(warehouse, clock)
     query = OrdersQuery.parse({"from": "2026-03-01", "to": "2026-03-31", "limit": "1000"}, dt.date(2026, 3, 31))
     orders = standing_orders(events)
     for scope in (Scope.operator(), Scope.client("shop"), Scope.partner("ada"), Scope.partner("nobody")):
@@ -883,7 +926,48 @@ async def test_a_partner_sees_neither_unattributed_nor_other_partners_orders(war
     assert (await reader.orders(Scope.partner("ada"), others))["rows"] == []
 
 
-async def test_pages_of_orders_hold_each_order_once_in_one_sequence(warehouse):
+async def test_orders_of_a_status_are_those_that_the_model_names(warehouse, clock):
+    rnd = random.Random("statuses")
+    events = random_events(rnd, WEEKS["forward"])
+    await store(warehouse, events, rnd)
+    reader, days = Reports(warehouse, clock), {"from": "2026-03-01", "to": "2026-03-31"}
+    orders, decided = standing_orders(events), decisions(events)
+    for scope, asked in itertools.product(
+        (Scope.operator(), Scope.client("shop"), Scope.partner("ada")), ("pending", "approved", "rejected", None)
+    ):
+        params = days | ({"status": asked} if asked else {}) | {"limit": "1000"}
+        rows = (await reader.orders(scope, OrdersQuery.parse(params, dt.date(2026, 3, 31))))["rows"]
+        expected = {
+            key: (to_text(values["commission_minor"], values["currency"]), status(values, decided))
+            for key, values in orders.items()
+            if visible(scope, values) and asked in (None, status(values, decided))
+        }
+        assert {(row["client"], row["order"]): (row["commission"], row["status"]) for row in rows} == expected
+        for row in rows:
+            decision = decided.get((row["client"], row["order"]), {})
+            assert row["reason"] == (decision.get("reason") or None)
+            assert ("decided_by" in row) is (scope.role != "partner")
+            assert row.get("decided_by") in (None, decision.get("who"))
+
+
+async def test_of_decisions_in_one_millisecond_one_stands_in_every_report(warehouse, clock):
+    rows = [record(ORDER, f"e{n}", order_id=f"o{n}", partner="ada", commission_minor=1) for n in range(20)]
+    await warehouse.insert("order_events", columns(ORDER), encoded(rows), "orders")
+    at_once = [
+        record(DECISION, f"{who}-{n}", order_id=f"o{n}", status=decided, who=who)
+        for n in range(20)
+        for who, decided in (("anna", "approved"), ("ben", "rejected"))
+    ]
+    await warehouse.insert("order_decisions", columns(DECISION), encoded(at_once), "decisions")
+    reader, today = Reports(warehouse, clock), dt.date(2026, 3, 29)
+    listed = (await reader.orders(Scope.operator(), OrdersQuery.parse({}, today)))["rows"]
+    assert {(row["status"], row["decided_by"]) for row in listed} == {("approved", "anna"), ("rejected", "ben")}
+    (total,) = (await reader.performance(Scope.operator(), PerformanceQuery.parse({"by": ""}, today), CLIENTS))["rows"]
+    assert total["orders_approved"] == sum(row["status"] == "approved" for row in listed)
+    assert total["orders_rejected"] == 20 - total["orders_approved"]
+
+
+async def test_pages_of_orders_hold_each_order_once_in_one_sequence(warehouse, clock):
     rnd = random.Random("pages")
     rows = [
         record(ORDER, f"e{i}", order_id=f"o'{i}", at_ms=NOON_MS + rnd.randrange(5), client=rnd.choice(["shop", "store"]))
@@ -892,15 +976,15 @@ async def test_pages_of_orders_hold_each_order_once_in_one_sequence(warehouse):
     await warehouse.insert("order_events", columns(ORDER), encoded(rows), "all")
     listed, params = [], {"limit": "4"}
     while params:
-        page = await Reports(warehouse).orders(Scope.operator(), OrdersQuery.parse(params, dt.date(2026, 3, 29)))
+        page = await Reports(warehouse, clock).orders(Scope.operator(), OrdersQuery.parse(params, dt.date(2026, 3, 29)))
         listed += [(row["client"], row["order"]) for row in page["rows"]]
         params = {"limit": "4", "cursor": page["next"]} if page["next"] else None
-    whole = await Reports(warehouse).orders(Scope.operator(), OrdersQuery.parse({"limit": "1000"}, dt.date(2026, 3, 29)))
+    whole = await Reports(warehouse, clock).orders(Scope.operator(), OrdersQuery.parse({"limit": "1000"}, dt.date(2026, 3, 29)))
     assert listed == [(row["client"], row["order"]) for row in whole["rows"]]
     assert len(set(listed)) == 25
 
 
-async def test_a_row_of_orders_is_the_contracts(warehouse):
+async def test_a_row_of_orders_is_the_contracts(warehouse, clock):
     event_id, values = seen(1, "ada", 1250)
     rows = [
         record(ORDER, event_id, order_id="A-1", clicked_at=NOON_MS // 1000, coupon="SPRING", customer="new", **values),
@@ -909,8 +993,9 @@ async def test_a_row_of_orders_is_the_contracts(warehouse):
     ]
     await warehouse.insert("order_events", columns(ORDER), encoded(rows), "t")
     query = OrdersQuery.parse({}, dt.date(2026, 3, 29))
-    first, second = (await Reports(warehouse).orders(Scope.client("shop"), query))["rows"]
+    first, second = (await Reports(warehouse, clock).orders(Scope.client("shop"), query))["rows"]
     common = {"client": "shop", "currency": "EUR", "commission": "0.00", "status": "pending"}
+    common |= dict.fromkeys(("decided_at", "decided_by", "reason", "locks_at"))
     assert first == common | {
         "order": "A-1",
         "partner": "ada",
@@ -927,19 +1012,19 @@ async def test_a_row_of_orders_is_the_contracts(warehouse):
     assert second == common | nothing | {"order": "A-0", "amount": "0.00", "ordered_at": "2026-03-29T12:00:00Z", "flags": []}
 
 
-async def test_test_orders_are_in_no_report(warehouse):
+async def test_test_orders_are_in_no_report(warehouse, clock):
     kind = KINDS["t"]
     await warehouse.insert(kind.table, columns(kind), encoded([record(kind, "t", order_id="1", partner="ada")]), "t")
-    reader = Reports(warehouse)
+    reader = Reports(warehouse, clock)
     today = dt.date(2026, 3, 29)
     assert (await reader.orders(Scope.operator(), OrdersQuery.parse({}, today)))["rows"] == []
     assert (await reader.performance(Scope.operator(), PerformanceQuery.parse({}, today), CLIENTS))["rows"] == []
 
 
-async def test_days_are_the_clients_unless_told_otherwise(warehouse):
+async def test_days_are_the_clients_unless_told_otherwise(warehouse, clock):
     late = int(dt.datetime(2026, 3, 29, 23, 30, tzinfo=dt.UTC).timestamp() * 1000)  # already the 30th in Berlin
     await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c", at_ms=late)]), "t")
-    reader = Reports(warehouse)
+    reader = Reports(warehouse, clock)
 
     async def day(scope, **params):
         rows = (await reader.performance(scope, PerformanceQuery.parse(params, dt.date(2026, 3, 31)), CLIENTS))["rows"]
@@ -952,17 +1037,28 @@ async def test_days_are_the_clients_unless_told_otherwise(warehouse):
     assert await day(Scope.client("shop"), to="2026-03-29") == []
 
 
-async def test_a_report_of_too_many_rows_says_what_to_do(warehouse):
+async def test_a_report_of_too_many_rows_says_what_to_do(warehouse, clock):
     rows = [record(CLICK, f"c{i}", s1=f"{i}", click_id=f"k{i}") for i in range(MAX_ROWS + 1)]
     await warehouse.insert("clicks", columns(CLICK), encoded(rows), "many")
     query = PerformanceQuery.parse({"by": "s1"}, dt.date(2026, 3, 29))
     with pytest.raises(BadInput, match="fewer days or fewer dimensions"):
-        await Reports(warehouse).performance(Scope.operator(), query, CLIENTS)
+        await Reports(warehouse, clock).performance(Scope.operator(), query, CLIENTS)
 
 
 # ---- the report files
 
-REPORTS = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
+DECIDING = "order_to_decide"  # no report: one order of one client, whom `Decisions` has compared with the scope
+SQL = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
+REPORTS = [file for file in SQL if file.stem != DECIDING]
+
+
+def test_whoever_decides_reads_one_order_of_one_client():
+    sql = reports.statement(DECIDING)
+    assert re.findall(r"FROM (\w+)\s+WHERE client = \{client:String\} AND order_id = \{order:String\}\n", sql) == [
+        "orders",
+        "order_decisions",
+    ]
+    assert len(re.findall(r"FROM \w", sql)) == 2
 
 
 @pytest.mark.parametrize("file", REPORTS, ids=lambda file: file.stem)
@@ -973,11 +1069,18 @@ def test_every_read_of_a_table_in_a_report_has_the_scope(file):
         "OR ({scope:String} = 'partner' AND partner = {scope_id:String}))"
     )
     clients = "({scope:String} != 'client' OR client = {scope_id:String}) AND ({client:String} = '' OR client = {client:String})"
-    # `standing_orders` has the scope itself; its keys of orders are read for partners too, and go nowhere.
-    keys = f"( SELECT order_key FROM order_events WHERE {clients} GROUP BY order_key HAVING count() > 1 )"
-    sql, found = sql.replace(keys, "()"), re.findall(r"(?:FROM|JOIN) ([\w{}]+)", sql.replace(keys, "()"))
-    reads = [name for name in found if name != "{{orders}}"]
-    assert found and set(reads) <= {"clicks", "impressions", "orders", "order_events", "traffic_grains", "traffic_hourly"}
+    # `standing_orders` has the scope itself; its keys of orders are read for partners too, and go nowhere. So do decisions, which
+    # know no partner: what is kept of them is those of orders that are in the scope.
+    for text in (
+        f"( SELECT order_key FROM order_events WHERE {clients} GROUP BY order_key HAVING count() > 1 )",
+        f"FROM order_decisions WHERE {clients} AND",
+        "( SELECT order_key FROM order_events WHERE (({scope:String} = 'partner' AND partner = {scope_id:String}) "
+        "OR ({partner:String} != '' AND partner = {partner:String})) )",
+    ):
+        sql = sql.replace(text, "(scoped)")
+    reads = [name for name in re.findall(r"(?:FROM|JOIN) ([\w{}]+)", sql) if name not in ("{{orders}}", "{{decided}}", "{{chosen}}")]
+    assert set(reads) <= {"clicks", "impressions", "orders", "order_events", "traffic_grains", "traffic_hourly"}
+    assert reads or "{{" in sql or "(scoped)" in sql
     assert sql.count(scope) == len(reads)
     assert ";" not in sql
 

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from pixeld.datadir import DataDir
+from pixeld.domain.commission import Terms
 from pixeld.domain.registry import Status
 from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway
+from pixeld.storage import keys
 from pixeld.storage.redis import connect
 from pixeld.storage.registry import Registry
 from pixeld.tasks import cancel
@@ -43,6 +45,36 @@ async def test_a_change_is_in_the_picture_when_the_call_returns(registry):
     assert made.snapshot.clients["shop"].name == "Other"
     assert made.snapshot.approved == {}
     assert made.seen[-1] is made.snapshot
+
+
+async def test_terms_of_a_membership_outlast_its_status_and_a_start_without_redis(registry, redis):
+    made = registry()
+    await filled(made)
+    await made.set_member("shop", "blog", {"commission": [{"percent": "12.5"}]}, "admin")
+    await made.set_member("shop", "blog", {"status": "ended"}, "admin")
+    assert made.snapshot.members == {("shop", "blog"): Status.ENDED}
+    assert made.snapshot.terms == {("shop", "blog"): (Terms("12.5"),)}
+    assert registry(made.pictures[-1]).snapshot == made.snapshot
+    newest = (await made.audit(1))[0]
+    assert (newest["before"]["status"], newest["after"]["status"]) == ("approved", "ended")
+
+
+async def test_a_membership_stored_by_an_earlier_version_is_read(registry, redis):
+    await filled(registry())
+    await redis.hset(keys.MEMBERS, "shop/blog", "applied")
+    made = registry()
+    await made.refresh()
+    assert made.snapshot.members == {("shop", "blog"): Status.APPLIED}
+    assert made.snapshot.terms == {}
+
+
+async def test_a_clients_currency_must_express_what_its_memberships_agree_on(registry):
+    made = registry()
+    await filled(made)
+    await made.set_member("shop", "blog", {"commission": [{"flat": "1.50"}]}, "admin")
+    with pytest.raises(BadInput, match="no amount of JPY"):
+        await made.change_client("shop", {"currency": "JPY"}, "admin")
+    assert (await made.change_client("shop", {"currency": "EUR"}, "admin")).currency == "EUR"
 
 
 async def test_a_change_made_elsewhere_is_followed_within_a_second(registry):

@@ -21,7 +21,7 @@ def plan(chunks, fence=1, version="v2", node=NODE):
 
 
 def line(kind, at_ms, text="shop"):
-    integers = {"at_ms": at_ms, "visitor": 2**64 - 1, "clicked_at": 0, "amount_minor": -5}
+    integers = {"at_ms": at_ms, "visitor": 2**64 - 1, "clicked_at": 0, "amount_minor": -5, "commission_minor": -5, "locks_at": 0}
     return kind.encode(*(integers.get(name, text) for name in kind.columns))
 
 

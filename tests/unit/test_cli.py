@@ -21,8 +21,9 @@ from click.testing import CliRunner
 import pixeld
 from pixeld.cli import main, options, output, server, settings_doc
 from pixeld.cli.tail import human
-from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
-from pixeld.errors import AlreadyExists, BadInput, DataDirInUse, NotFound, PolicyError, SettingsError, Unavailable
+from pixeld.domain.orders import OrderStatus
+from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status
+from pixeld.errors import AlreadyExists, BadInput, Conflict, DataDirInUse, NotFound, PolicyError, SettingsError, Unavailable
 from pixeld.metrics import Metrics
 from pixeld.settings import Settings, table
 from pixeld.web import admin, keys
@@ -57,8 +58,11 @@ class MemoryRegistry:
     async def set_member(self, client, partner, body, who):
         if partner not in self.snapshot.partners:
             raise NotFound(f"there is no partner {partner!r}")
-        self.snapshot.members[client, partner] = status_of(body)
-        return self.snapshot.members[client, partner]
+        key = client, partner
+        before = Membership(self.snapshot.members[key], self.snapshot.terms.get(key, ())) if key in self.snapshot.members else None
+        member = MembershipChange.from_json(body).applied(before, self.snapshot.clients[client].currency)
+        self.snapshot.members[key], self.snapshot.terms[key] = member.status, member.commission
+        return member.status
 
     async def audit(self, count):
         return []
@@ -93,6 +97,19 @@ class MemoryReports:
     async def orders(self, scope, query):
         self.asked = query
         return self.orders_page
+
+
+class MemoryDecisions:
+    """Decisions about orders of which one, O-1, is pending."""
+
+    def __init__(self):
+        self.asked = None
+
+    async def decide(self, scope, client, order, status, reason, seen, who):
+        self.asked = (scope.role, client, order, status, reason, seen, who)
+        if order != "O-1":
+            raise Conflict("the order is approved already: it is locked; nothing was changed")
+        return OrderStatus(status)
 
 
 class MemoryOperations:
@@ -143,6 +160,7 @@ class Running:
     registry: MemoryRegistry
     reports: MemoryReports
     operations: MemoryOperations
+    decisions: MemoryDecisions
 
     async def run(self, *arguments):
         return await asyncio.to_thread(run, *arguments, "--url", self.url)
@@ -150,9 +168,9 @@ class Running:
 
 @pytest.fixture
 async def pixeld_server(aiohttp_server):
-    parts = MemoryRegistry(), MemoryReports(), MemoryOperations()
+    parts = MemoryRegistry(), MemoryReports(), MemoryOperations(), MemoryDecisions()
     app = admin.application()
-    app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS] = parts
+    app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS], app[keys.DECISIONS] = parts
     app[keys.METRICS], app[keys.ADMIN_TOKEN] = Metrics(), TOKEN
     return Running(str((await aiohttp_server(app, shutdown_timeout=0.1)).make_url("")), *parts)
 
@@ -184,6 +202,10 @@ async def test_a_client_from_nothing_to_changed(pixeld_server):
         "window_days": 60,
         "timezone": "UTC",
         "click_param": "pxid",
+        "commission": [],
+        "lock_days": 30,
+        "listed": True,
+        "share_contact": True,
     }
 
 
@@ -212,6 +234,69 @@ async def test_a_partner_from_nothing_to_changed(pixeld_server):
 async def test_wide_characters_keep_columns_straight(pixeld_server):
     listed = await pixeld_server.run("partner", "list")
     assert lines(listed.stdout) == ["id    name", "----  --------", "blog  Ein Blog", "new   新しい"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "agreed"),
+    [
+        pytest.param([("--commission", "7.5%")], [("7.5", "0", "", "")], id="a percentage"),
+        pytest.param([("--commission", "7.5", "--flat", "2.50")], [("7.5", "2.50", "", "")], id="and a flat amount"),
+        pytest.param([("--commission", "5"), ("--flat", "1")], [("0", "1", "", "")], id="what is given replaces what was"),
+        pytest.param(
+            [("--commission", "5"), ("--commission", "8%", "--from", "2027-02-01")],
+            [("5", "0", "", "2027-01-31"), ("8", "0", "2027-02-01", "")],
+            id="from a day on",
+        ),
+        pytest.param(
+            [("--commission", "5"), ("--commission", "9", "--from", "2027-02-01", "--until", "2027-02-28")],
+            [("5", "0", "", "2027-01-31"), ("9", "0", "2027-02-01", "2027-02-28"), ("5", "0", "2027-03-01", "")],
+            id="for a month",
+        ),
+    ],
+)
+@pytest.mark.parametrize("of", ["client", "member"])
+async def test_terms_are_set_for_their_days(pixeld_server, of, steps, agreed):
+    for step in steps:
+        names = ("client", "set", "shop") if of == "client" else ("member", "set", "shop", "blog")
+        done = await pixeld_server.run(*names, *step, "--json")
+        assert done.exit_code == 0, done.output
+    terms = json.loads(done.stdout)["commission"]
+    assert [tuple(each.values()) for each in terms] == agreed
+
+
+async def test_a_membership_loses_its_terms_and_keeps_its_status(pixeld_server):
+    await pixeld_server.run("member", "set", "shop", "blog", "--commission", "9")
+    done = await pixeld_server.run("member", "set", "shop", "blog", "--as-client", "--json")
+    assert json.loads(done.stdout) == {"client": "shop", "partner": "blog", "status": "approved"}
+
+
+async def test_preferences_and_lock_days_are_set(pixeld_server):
+    options = ("--lock-days", "14", "--unlisted", "--hide-contact")
+    done = await pixeld_server.run("client", "set", "shop", *options, "--json")
+    changed = json.loads(done.stdout)
+    assert (changed["lock_days"], changed["listed"], changed["share_contact"]) == (14, False, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("approve", "shop", "O-1"), ("approved", "", "pending")),
+        (("reject", "shop", "O-1", "returned"), ("rejected", "returned", "pending")),
+    ],
+    ids=["approve", "reject"],
+)
+async def test_an_order_is_decided_about(pixeld_server, arguments, asked):
+    done = await pixeld_server.run("order", *arguments)
+    assert done.stdout == f"Order 'O-1' of 'shop' is {asked[0]}.\n"
+    assert pixeld_server.decisions.asked == ("operator", "shop", "O-1", *asked, "admin")
+
+
+async def test_orders_are_listed_by_status(pixeld_server):
+    row = {"order": "4711", "client": "shop", "status": "pending", "commission": "1.00", "click_id": "x"}
+    pixeld_server.reports.orders_page = {"rows": [row], "next": None}
+    shown = await pixeld_server.run("order", "list", "--status", "pending")
+    assert "4711" in shown.stdout and "locks_at" in shown.stdout and "click_id" not in shown.stdout
+    assert pixeld_server.reports.asked.status == "pending"
 
 
 @pytest.mark.parametrize(
@@ -459,6 +544,13 @@ TABLE = [
     (1, ("client", "add", "shop", "S", "https://s.example/"), "'shop' is taken"),
     (1, ("client", "add", "Shop", "S", "https://s.example/"), "id must be 1 to 32 of a-z 0-9 -"),
     (1, ("client", "set", "shop", "--currency", "euro"), "currency 'euro' is not an ISO 4217 code"),
+    (1, ("order", "approve", "shop", "O-2"), "the order is approved already"),
+    (1, ("client", "set", "shop", "--commission", "7,5%"), "percent must be text such as"),
+    (1, ("client", "set", "shop", "--flat", "0.005"), "no amount of EUR"),
+    (2, ("client", "set", "shop", "--from", "2027-01-01"), "say which terms hold on these days"),
+    (2, ("member", "set", "shop", "blog"), "say what to set"),
+    (2, ("member", "set", "shop", "blog", "--flat", "1", "--as-client"), "not both"),
+    (2, ("order", "reject", "shop", "O-1"), "Missing argument 'REASON'"),
     (1, ("member", "set", "shop", "blog", "fired"), "status must be one of applied, approved, declined, ended"),
     (1, ("member", "approve", "shop", "nobody"), "there is no partner 'nobody'"),
     (1, ("sql", "DROP TABLE clicks"), "only reading statements"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pixeld.domain.registry import Client, Partner, Snapshot, Status, status_of
+from pixeld.domain.commission import Terms
+from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status, status_of
 from pixeld.errors import BadInput
 
 SHOP = {"id": "shop", "name": "A shop", "landing_url": "https://shop.example/x?a=1#f"}
@@ -16,6 +17,10 @@ def test_defaults_are_the_contracts():
         "window_days": 30,
         "timezone": "UTC",
         "click_param": "pxid",
+        "commission": [],
+        "lock_days": 30,
+        "listed": True,
+        "share_contact": True,
     }
     assert Client.from_json(client.to_json()) == client
 
@@ -48,6 +53,30 @@ def test_defaults_are_the_contracts():
         pytest.param("timezone", {}, id="zone is an object"),
         pytest.param("click_param", "a b", id="parameter with a space"),
         pytest.param("click_param", "", id="empty parameter"),
+        pytest.param("lock_days", -1, id="locked before it came"),
+        pytest.param("lock_days", 366, id="locked after over a year"),
+        pytest.param("lock_days", "30", id="days as text"),
+        pytest.param("listed", 1, id="listed is a number"),
+        pytest.param("share_contact", "yes", id="a preference as text"),
+        pytest.param("commission", "7.5", id="commission is no list"),
+        pytest.param("commission", ["7.5"], id="terms are no object"),
+        pytest.param("commission", [{"percent": 7.5}], id="percent is a number"),
+        pytest.param("commission", [{"percent": "7,5"}], id="percent with a comma"),
+        pytest.param("commission", [{"percent": "100.0001"}], id="more than everything"),
+        pytest.param("commission", [{"percent": "1.23456"}], id="percent with five decimals"),
+        pytest.param("commission", [{"percent": "-1"}], id="negative percent"),
+        pytest.param("commission", [{"flat": "1.005"}], id="flat with more decimals than the currency"),
+        pytest.param("commission", [{"flat": "1 USD"}], id="flat with a currency"),
+        pytest.param("commission", [{"rate": "1"}], id="unknown field of terms"),
+        pytest.param("commission", [{"from_day": "2027-02-30"}], id="no such day"),
+        pytest.param("commission", [{"from_day": "20270201"}], id="a day in another form"),
+        pytest.param("commission", [{"until_day": None}], id="a day that is null"),
+        pytest.param("commission", [{"from_day": "2027-02-02", "until_day": "2027-02-01"}], id="terms end before they begin"),
+        pytest.param("commission", [{"percent": "1"}, {"percent": "2"}], id="two terms for ever"),
+        pytest.param(
+            "commission", [{"from_day": "2027-02-01"}, {"until_day": "2027-02-01"}], id="two terms on one day"
+        ),
+        pytest.param("commission", [{"from_day": "2027-01-01"}] * 101, id="over a hundred terms"),
     ],
 )
 def test_a_broken_rule_names_its_field(field, value):
@@ -65,7 +94,7 @@ def test_the_landing_pages_host_is_allowed_as_long_as_it_is_the_landing_pages():
 
 
 def test_a_newer_versions_fields_are_left_alone():
-    assert Client.from_store(SHOP | {"commission": "10%"}) == Client.from_json(SHOP)
+    assert Client.from_store(SHOP | {"newer": "10%"}) == Client.from_json(SHOP)
 
 
 def test_an_unknown_field_suggests_the_nearest():
@@ -104,3 +133,58 @@ def test_status_is_one_of_four(body):
 def test_only_approved_members_count():
     members = {("a", "p"): Status.APPROVED, ("a", "q"): Status.ENDED, ("b", "p"): Status.APPLIED, ("a", "r"): Status.APPROVED}
     assert Snapshot(members=members).approved == {"a": frozenset({"p", "r"})}
+
+
+TERMS = ({"percent": "5", "flat": "0", "from_day": "", "until_day": ""},)
+
+
+@pytest.mark.parametrize(
+    ("stored", "body", "after"),
+    [
+        pytest.param(None, {"status": "applied"}, "applied", id="a new one has no terms of its own"),
+        pytest.param("applied", {"status": "approved"}, "approved", id="a bare status stays one"),
+        pytest.param(
+            "approved", {"commission": [{"percent": "5"}]}, {"status": "approved", "commission": [*TERMS]}, id="terms alone"
+        ),
+        pytest.param(
+            {"status": "approved", "commission": [*TERMS]},
+            {"status": "ended"},
+            {"status": "ended", "commission": [*TERMS]},
+            id="a change of status keeps the terms",
+        ),
+        pytest.param({"status": "ended", "commission": [*TERMS]}, {"commission": []}, "ended", id="none means the client's"),
+        pytest.param(
+            None,
+            {"status": "approved", "commission": [{"percent": "5"}]},
+            {"status": "approved", "commission": [*TERMS]},
+            id="both at once",
+        ),
+    ],
+)
+def test_a_membership_becomes_what_was_asked_and_keeps_the_rest(stored, body, after):
+    before = None if stored is None else Membership.from_store(stored)
+    changed = MembershipChange.from_json(body).applied(before, "EUR")
+    assert changed.to_json() == after
+    assert Membership.from_store(changed.to_json()) == changed
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param({}, "status", id="nothing"),
+        pytest.param({"status": "perhaps", "commission": []}, "status", id="no such status"),
+        pytest.param({"commission": [], "terms": []}, "terms", id="unknown field"),
+        pytest.param({"commission": []}, "status", id="a new one without a status"),
+        pytest.param({"status": "applied", "commission": [{"flat": "0.005"}]}, "commission", id="not the client's currency"),
+    ],
+)
+def test_a_membership_that_breaks_a_rule_names_the_field(body, field):
+    with pytest.raises(BadInput) as told:
+        MembershipChange.from_json(body).applied(None, "EUR")
+    assert told.value.field == field
+
+
+def test_what_a_newer_version_stored_of_terms_is_left_alone():
+    newer = {"status": "approved", "commission": [{"percent": "5", "cap": "100"}]}
+    assert Membership.from_store(newer).commission == (Terms("5"),)
+    assert Client.from_store(SHOP | {"commission": [{"percent": "5", "cap": "100"}]}).commission == (Terms("5"),)

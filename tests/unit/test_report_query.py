@@ -7,19 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixeld.domain.report_rows import Sales, Traffic, label, order_row, performance_result
 from pixeld.domain.reports import (
     Dimension,
     OrdersQuery,
     PerformanceQuery,
     Position,
-    Sales,
     Scope,
-    Traffic,
     decode_cursor,
     encode_cursor,
-    label,
-    order_row,
-    performance_result,
     utc_days,
     whole_hours,
 )
@@ -262,28 +258,34 @@ def test_labels(dimension, value, zone, shown):
     assert label(dimension, value, zone) == shown
 
 
+COUNTS = [
+    *("currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"),
+    *("orders_pending", "orders_approved", "orders_rejected"),
+    *("commission_pending", "commission_approved", "commission_rejected"),
+]
+
+
 def test_a_result_has_a_row_for_each_key_and_currency_sorted_and_totals_of_its_own():
     traffic = [Traffic((20_542, "ada"), "EUR", 9, 4, 3), Traffic((20_541, "bob"), "USD", 0, 1, 1)]
     totals = [Traffic((), "EUR", 9, 4, 2), Traffic((), "USD", 0, 1, 1)]  # 2, not 3: a visitor of both days is one
     sales = [
-        Sales((20_541, ""), "EUR", 1, 1999),
-        Sales((20_542, "ada"), "EUR", 2, 5),
-        Sales((20_542, "ada"), "JPY", 1, 700),
+        Sales((20_541, ""), "EUR", 1, 1999, (0, 1, 0), (0, 0, 0)),
+        Sales((20_542, "ada"), "EUR", 3, 5, (1, 1, 1), (10, 200, 3000)),
+        Sales((20_542, "ada"), "JPY", 1, 700, (1, 0, 0), (7, 0, 0)),
     ]
     result = performance_result((D.DAY, D.PARTNER), UTC, traffic, totals, sales)
-    counts = ["currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"]
-    assert result["columns"] == ["day", "partner", *counts]
+    assert result["columns"] == ["day", "partner", *COUNTS]
     assert all(list(row) == result["columns"] for row in result["rows"])
     assert [tuple(row.values()) for row in result["rows"]] == [
-        ("2026-03-29", None, "EUR", 0, 0, 0, 1, "19.99", "0.00"),
-        ("2026-03-29", "bob", "USD", 0, 1, 1, 0, "0.00", "0.00"),
-        ("2026-03-30", "ada", "EUR", 9, 4, 3, 2, "0.05", "0.00"),
-        ("2026-03-30", "ada", "JPY", 0, 0, 0, 1, "700", "0"),
+        ("2026-03-29", None, "EUR", 0, 0, 0, 1, "19.99", "0.00", 0, 1, 0, "0.00", "0.00", "0.00"),
+        ("2026-03-29", "bob", "USD", 0, 1, 1, 0, "0.00", "0.00", 0, 0, 0, "0.00", "0.00", "0.00"),
+        ("2026-03-30", "ada", "EUR", 9, 4, 3, 3, "0.05", "2.10", 1, 1, 1, "0.10", "2.00", "30.00"),
+        ("2026-03-30", "ada", "JPY", 0, 0, 0, 1, "700", "7", 1, 0, 0, "7", "0", "0"),
     ]
     assert [tuple(row.values()) for row in result["totals"]] == [
-        ("EUR", 9, 4, 2, 3, "20.04", "0.00"),
-        ("JPY", 0, 0, 0, 1, "700", "0"),
-        ("USD", 0, 1, 1, 0, "0.00", "0.00"),
+        ("EUR", 9, 4, 2, 4, "20.04", "2.10", 1, 2, 1, "0.10", "2.00", "30.00"),
+        ("JPY", 0, 0, 0, 1, "700", "7", 1, 0, 0, "7", "0", "0"),
+        ("USD", 0, 1, 1, 0, "0.00", "0.00", 0, 0, 0, "0.00", "0.00", "0.00"),
     ]
 
 
@@ -294,7 +296,7 @@ def test_traffic_of_a_client_that_is_gone_has_no_currency():
 
 def test_no_events_are_no_rows():
     assert performance_result((D.DAY,), UTC, [], [], []) == {
-        "columns": ["day", "currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"],
+        "columns": ["day", *COUNTS],
         "rows": [],
         "totals": [],
     }
@@ -309,8 +311,10 @@ def test_an_order_without_anything_has_nulls():
         "clicked_at": 0,
         "at_ms": 1_774_785_600_999,
         "conflict": 0,
+        "commission_minor": 0,
+        "locks_at": 0,
     }
-    assert order_row(row) == {
+    assert order_row(row, {}, 2_000_000_000, Scope.operator()) == {
         "order": "1",
         "client": "shop",
         "partner": None,
@@ -318,6 +322,10 @@ def test_an_order_without_anything_has_nulls():
         "currency": "JPY",
         "commission": "0",
         "status": "pending",
+        "decided_at": None,
+        "decided_by": None,
+        "reason": None,
+        "locks_at": None,
         "method": None,
         "click_id": None,
         "clicked_at": None,
@@ -326,3 +334,26 @@ def test_an_order_without_anything_has_nulls():
         "customer": None,
         "flags": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [(Scope.operator(), True), (Scope.client("shop"), True), (Scope.partner("ada"), False)],
+    ids=["an operator", "a client", "a partner"],
+)
+def test_who_decided_is_told_to_whom_it_concerns(scope, told):
+    row = dict.fromkeys(("partner", "method", "click_id", "coupon", "customer"), "") | {
+        "order_id": "1", "client": "shop", "amount_minor": 700, "currency": "EUR", "clicked_at": 0, "at_ms": 0, "conflict": 0,
+        "commission_minor": 53, "locks_at": 1_774_785_600,
+    }  # fmt: skip
+    decision = {
+        "decision": "rejected",
+        "decision_ms": 1_774_785_599_999,
+        "decision_by": "client:shop/7",
+        "decision_reason": "returned",
+    }
+    shown = order_row(row, decision, 2_000_000_000, scope)
+    assert (shown["commission"], shown["status"], shown["reason"]) == ("0.53", "rejected", "returned")
+    assert (shown["decided_at"], shown["locks_at"]) == ("2026-03-29T11:59:59Z", "2026-03-29T12:00:00Z")
+    assert shown.get("decided_by") == ("client:shop/7" if told else None)
+    assert ("decided_by" in shown) is told

@@ -4,6 +4,9 @@ from datetime import date
 
 import pytest
 
+from pixeld.domain.orders import OrderStatus
+from pixeld.domain.reports import Scope
+from pixeld.errors import Conflict, NotFound
 from pixeld.metrics import Metrics
 from pixeld.storage.registry import Registry
 from pixeld.web import admin, keys
@@ -27,6 +30,21 @@ class Reports:
     async def orders(self, scope, query):
         self.asked.append((scope, query))
         return {"rows": [], "next": None}
+
+
+class Decisions:
+    """Writes down what it is asked to decide; there is one order, `A/1`."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def decide(self, scope, client, order, status, reason, seen, who):
+        self.asked.append((scope, client, order, status, reason, seen, who))
+        if order != "A/1":
+            raise NotFound("no such order")
+        if seen != "pending":
+            raise Conflict("the order is approved already")
+        return OrderStatus(status)
 
 
 class Operations:
@@ -56,7 +74,7 @@ async def client(aiohttp_client, redis, clock):
     registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
     await registry.refresh()
     app[keys.REGISTRY], app[keys.REPORTS], app[keys.METRICS] = registry, Reports(), Metrics()
-    app[keys.OPERATIONS], app[keys.ADMIN_TOKEN] = Operations(), TOKEN
+    app[keys.OPERATIONS], app[keys.ADMIN_TOKEN], app[keys.DECISIONS] = Operations(), TOKEN, Decisions()
     return await aiohttp_client(app, headers=AUTH)
 
 
@@ -124,6 +142,27 @@ async def test_register_read_and_change(client):
     assert [change["what"] for change in changes][-1] == "clients/shop" and len(changes) == 5
 
 
+async def test_an_order_is_decided_about_as_the_operator(client):
+    asked = {"order": "A/1", "status": "rejected", "reason": " returned ", "seen": "pending"}
+    response = await client.post("/api/clients/shop/decisions", json=asked)
+    assert response.status == 200
+    assert await response.json() == {"client": "shop", "order": "A/1", "status": "rejected", "reason": "returned"}
+    ((scope, *rest),) = client.app[keys.DECISIONS].asked
+    assert (scope, rest) == (Scope.operator(), ["shop", "A/1", "rejected", " returned ", "pending", "admin"])
+
+
+async def test_a_membership_with_terms_of_its_own_shows_them(client):
+    await client.post("/api/clients", json=SHOP)
+    await client.post("/api/partners", json={"id": "blog", "name": "Blog"})
+    asked = {"status": "approved", "commission": [{"percent": "12.5"}]}
+    told = await (await client.put("/api/clients/shop/partners/blog", json=asked)).json()
+    terms = [{"percent": "12.5", "flat": "0", "from_day": "", "until_day": ""}]
+    assert told == {"client": "shop", "partner": "blog", "status": "approved", "commission": terms}
+    await client.put("/api/clients/shop/partners/blog", json={"status": "ended"})
+    members = await (await client.get("/api/clients/shop/partners")).json()
+    assert members == {"partners": [{"partner": "blog", "status": "ended", "commission": terms}]}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code", "field"),
     [
@@ -138,6 +177,11 @@ async def test_register_read_and_change(client):
         pytest.param("PUT", "/api/clients/shop/partners/none", {}, 400, "bad_input", "status", id="no status"),
         pytest.param("GET", "/api/reports/performance?by=shoe", None, 400, "bad_input", "by", id="no such dimension"),
         pytest.param("GET", "/api/reports/orders?limit=0", None, 400, "bad_input", "limit", id="no such limit"),
+        pytest.param("GET", "/api/reports/orders?status=paid", None, 400, "bad_input", "status", id="no such status of orders"),
+        pytest.param("POST", "/api/clients/shop/decisions", {}, 400, "bad_input", "order", id="a decision about nothing"),
+        pytest.param("POST", "/api/clients/shop/decisions", ["A/1"], 400, "bad_input", "order", id="a decision that is a list"),
+        pytest.param("POST", "/api/clients/shop/decisions", {"order": "x"}, 404, "not_found", None, id="no such order"),
+        pytest.param("POST", "/api/clients/shop/decisions", {"order": "A/1"}, 409, "conflict", None, id="decided meanwhile"),
         pytest.param("POST", "/api/sql", {}, 400, "bad_input", "sql", id="no statement"),
         pytest.param("GET", "/api/nothing", None, 404, "not_found", None, id="no such address"),
         pytest.param("DELETE", "/api/clients", None, 405, "method_not_allowed", None, id="no such method"),

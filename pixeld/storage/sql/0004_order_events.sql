@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS {{create order_events}}
     browser String,
     os String,
     language String,
+    commission_minor Int64,
+    locks_at UInt32,
     event_id String,
     at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC'),
     order_key UInt64 DEFAULT cityHash64(client, order_id)

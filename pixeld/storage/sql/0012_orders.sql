@@ -26,6 +26,8 @@ SELECT
     standing_browser AS browser,
     standing_os AS os,
     standing_language AS language,
+    standing_commission_minor AS commission_minor,
+    standing_locks_at AS locks_at,
     conflict,
     observations
 FROM
@@ -49,6 +51,8 @@ FROM
         argMin(browser, precedence) AS standing_browser,
         argMin(os, precedence) AS standing_os,
         argMin(language, precedence) AS standing_language,
+        argMin(commission_minor, precedence) AS standing_commission_minor,
+        argMin(locks_at, precedence) AS standing_locks_at,
         (min(amount_minor) != max(amount_minor))
             OR (min(currency) != max(currency))
             OR (minIf(partner, partner != '') != maxIf(partner, partner != '')) AS conflict,

@@ -1,13 +1,20 @@
--- Orders and revenue by what only the click knows: sub-ids and creative. An order without a click id keeps empty ones.
+-- Orders, revenue and commission by what only the click knows: sub-ids and creative. An order without a click id keeps empty ones.
 SELECT
     {{select}}
     currency,
     count() AS order_count,
-    sum(amount_minor) AS revenue_minor
+    sum(amount_minor) AS revenue_minor,
+    countIf(status = 'pending') AS pending_count,
+    countIf(status = 'approved') AS approved_count,
+    countIf(status = 'rejected') AS rejected_count,
+    sumIf(commission_minor, status = 'pending') AS pending_minor,
+    sumIf(commission_minor, status = 'approved') AS approved_minor,
+    sumIf(commission_minor, status = 'rejected') AS rejected_minor
 FROM
 (
-    SELECT ordered_at AS at, client, partner, quality, click_id, country, device, browser, os, language, currency, amount_minor
-    FROM {{orders}}
+    SELECT ordered_at AS at, client, partner, quality, click_id, country, device, browser, os, language, currency,
+        amount_minor, commission_minor, status
+    FROM {{decided}}
 ) AS credited
 ANY LEFT JOIN
 (

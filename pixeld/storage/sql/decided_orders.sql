@@ -1,0 +1,39 @@
+-- The standing orders with what has become of each: what was decided last, else approved once it is locked, else pending.
+-- Decisions are found by two hashes of 64 bits, where texts would take three times as long (for 1 million orders of which 600,000
+-- were decided 0.3 s on top of 0.25, and 0.65 by texts). That both are equal of two orders happens by chance once in 10**20 such
+-- reports. `precedence` sorts like (at_ms, a hash of the event's id), so that of several decisions in one millisecond one stands.
+-- No bound on when they were made: an order may be decided about, and only later be observed with the partner that it stands for.
+(
+    SELECT client, order_id, partner, click_id, at_ms, ordered_at, amount_minor, commission_minor, locks_at, currency, quality,
+        country, device, browser, os, language,
+        multiIf(
+            decision != '', decision,
+            locks_at != 0 AND locks_at <= {now_s:UInt32}, 'approved',
+            'pending'
+        ) AS status
+    FROM
+    (
+        SELECT *, sipHash64(client, order_id) AS second_key
+        FROM {{orders}}
+    ) AS standing
+    ANY LEFT JOIN
+    (
+        SELECT order_key, second_key, argMax(decided, precedence) AS decision
+        FROM
+        (
+            SELECT order_key, sipHash64(client, order_id) AS second_key, status AS decided,
+                at_ms * 1048576 + cityHash64(event_id) % 1048576 AS precedence
+            FROM order_decisions
+            WHERE ({scope:String} != 'client' OR client = {scope_id:String})
+                AND ({client:String} = '' OR client = {client:String})
+                AND (({scope:String} != 'partner' AND {partner:String} = '') OR order_key IN
+                (
+                    SELECT order_key
+                    FROM order_events
+                    WHERE (({scope:String} = 'partner' AND partner = {scope_id:String})
+                        OR ({partner:String} != '' AND partner = {partner:String}))
+                ))
+        )
+        GROUP BY order_key, second_key
+    ) AS reviewed USING (order_key, second_key)
+)
