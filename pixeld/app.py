@@ -26,6 +26,7 @@ from pixeld.ingest.watch import Look
 from pixeld.metrics import Metrics
 from pixeld.operations import Node as AnyNode
 from pixeld.operations import ServerOperations
+from pixeld.parts.accounts import first_operator, open_accounts
 from pixeld.parts.crew import WORKERS, Crew
 from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
@@ -55,6 +56,7 @@ class Started:
     admin_url: str
     data_dir: Path
     demo_url: str | None
+    operator_url: str | None = None  #: where the first operator makes an account, while there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,10 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
     admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
+    parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
+    if parties is not None:
+        admin_app[keys.PARTIES] = parties
+    admin_app[keys.TRACKER_URL] = settings.tracker_url
     admin_socket = server.bind(settings.admin_host, settings.admin_port)
     admin_listener = await server.listen_plainly(admin_app, admin_socket)
     stack.push_async_callback(admin_listener.stop)
@@ -180,7 +186,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     flushers.adopt()
 
     admin_url = f"http://{settings.admin_host}:{admin_socket.getsockname()[1]}"
-    started = Started(tracker_url, admin_url, settings.data_dir.resolve(), f"{tracker_url}/demo/" if with_demo else None)
+    operator_url = await first_operator(parties, tracker_url) if parties is not None else None
+    demo_url = f"{tracker_url}/demo/" if with_demo else None
+    started = Started(tracker_url, admin_url, settings.data_dir.resolve(), demo_url, operator_url)
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
     stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})

@@ -63,6 +63,7 @@ def _run(config: Path | None, flags: dict[str, Any], as_json: bool, *, demo: boo
 def announce(server: Started) -> None:
     """Where it is, for scripts: one line of JSON."""
     places = {"public_url": server.public_url, "admin_url": server.admin_url}
+    places |= {"operator_url": server.operator_url} if server.operator_url else {}
     print_json(places | {"data_dir": str(server.data_dir), "demo_url": server.demo_url})
 
 
@@ -79,6 +80,8 @@ def greeting(server: Started) -> str:
     ]
     if server.demo_url:
         lines += ["Open this in a browser:", f"  {server.demo_url}", ""]
+    if server.operator_url:
+        lines += ["Make the first operator's account, within 24 hours; the link works once:", f"  {server.operator_url}", ""]
     lines += [
         "Ask it something:",
         f'  curl -H "Authorization: Bearer $(cat {quote(str(token))})" {server.admin_url}/api/clients',

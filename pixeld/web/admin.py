@@ -16,7 +16,7 @@ from pixeld import metrics
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import BadInput, NotFound, Unauthorized, Unavailable
-from pixeld.web import keys
+from pixeld.web import keys, people
 from pixeld.web.responses import body, errors, json, without_server
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -50,6 +50,7 @@ def application() -> web.Application:
             web.post("/api/flush", flush),
             web.post("/api/sql", sql),
             web.get("/api/tail", tail),
+            *people.ROUTES,
         ]
     )
     return app

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp.web import AppKey
 
+from pixeld.accounts.parties import Parties
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.metrics import Metrics
 from pixeld.privacy import Policy
@@ -48,3 +49,5 @@ METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
 OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
 POLICY: AppKey[Policy] = AppKey("policy", Policy)
+TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  #: where links lead, without a slash at its end
+PARTIES: AppKey[Parties] = AppKey("parties", Parties)  #: only there when the portal is on

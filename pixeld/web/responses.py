@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from pixeld.errors import BadInput, PixeldError
+from pixeld.errors import BadInput, PixeldError, TooMany
 
 log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,7 +51,10 @@ async def errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except PixeldError as error:
-        return problem(error.status, error.code, str(error), getattr(error, "field", None))
+        response = problem(error.status, error.code, str(error), getattr(error, "field", None))
+        if isinstance(error, TooMany):
+            response.headers["Retry-After"] = str(math.ceil(error.retry_s))
+        return response
     except web.HTTPException as error:
         if error.status < 400:
             raise
