@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -88,21 +87,18 @@ async def _ask(request: web.Request, address: str) -> web.StreamResponse:
 
 
 def _url(request: web.Request) -> URL:
-    """The request's target, as it came; bytes that have no place in one are written as every browser would write them."""
+    """The request's target, as it came; the parser has let ASCII through only."""
     target = request.raw_path
     if not target.startswith("/"):  # "GET http://host/path", see tracking.handle
         target = request.rel_url.raw_path_qs
-    if not target.isascii():
-        target = quote(target.encode(errors="surrogateescape"), safe="".join(map(chr, range(0x21, 0x7F))))
     return URL(f"http://office{target}", encoded=True)
 
 
 def _end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """Headers without those of one connection. Bytes in a value that are no UTF-8 are lost: aiohttp can't send them."""
+    """Headers without those of one connection. Bytes in a value that are no UTF-8 are lost: aiohttp doesn't send them."""
     named = {name.strip().lower() for value in headers.getall(hdrs.CONNECTION, ()) for name in value.split(",")}
     dropped = _HOP_BY_HOP | named
-    kept = ((name, value) for name, value in headers.items() if name.lower() not in dropped)
-    return CIMultiDict((name, value.encode(errors="surrogateescape").decode(errors="replace")) for name, value in kept)
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 
 
 def _away(request: web.Request) -> web.Response:

@@ -108,12 +108,12 @@ async def start(clock):
     """Starts listeners; `manual` leaves it to the test when events are durable."""
     worlds = []
 
-    async def make(*, manual=False, routes=(), app=None, origin=None, limiter=None, snapshot=SNAPSHOT, certificate=None, **changes):
+    async def make(*, manual=False, routes=(), app=None, origin=None, limiter=None, snapshot=SNAPSHOT, certificate=None, application=None, **changes):
         settings = Settings(host="127.0.0.1", port=0, **changes)
         intake = MemoryIntake(None if manual else asyncio.get_running_loop().call_soon)
         metrics = Metrics()
         desk = Desk(tracker(snapshot), intake, metrics, clock, origin or Origin(), limiter)
-        app = web.Application(**(app or {}))
+        app = application or web.Application(**(app or {}))
         app.add_routes(routes)
         tracking.add_routes(app, desk)
         reached = []
