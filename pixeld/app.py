@@ -196,6 +196,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     home = _house(settings, intake.origin if intake else None)
     if settings.portal and intake is None:
         place = data.socket("house.sock")
+        stack.callback(place.unlink, missing_ok=True)
         house_listener = await server.listen_plainly(home, server.bind_unix(place))
         stack.push_async_callback(house_listener.stop)
         crew.house = str(place)
