@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixeld import logs
 from pixeld.clock import now_ms
@@ -31,7 +32,7 @@ from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
 from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
-from pixeld.parts.stopping import limit, on_signals
+from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
@@ -41,8 +42,13 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, keys, server
+from pixeld.web import admin, house, keys, server
 from pixeld.web import demo as demo_pages
+from pixeld.web.certificates import Certificate
+from pixeld.web.origin import Origin
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +72,7 @@ class Server:
     registry: Registry
     reports: Reports
     failed: asyncio.Future[None]
+    renew: Callable[[], None]  #: read the certificates of all listeners anew, for connections from now on
 
 
 async def serve(
@@ -77,18 +84,23 @@ async def serve(
     clock: Callable[[], int] = now_ms,
 ) -> None:
     """Run until SIGTERM or SIGINT (or `stop`), then stop in order within `shutdown_s`; a second signal ends at once.
+    SIGHUP has certificates read anew; it stops the demo, which belongs to a terminal.
 
     Raises PixeldError when the server can't start, or when a part of it has failed for good.
     """
     logs.configure(settings.log_level)
     stop = stop or asyncio.Event()
     on_signals(stop)
+    hung_up = asyncio.Event()
+    on_hangup(stop.set if demo else hung_up.set)
     late = limit(settings.shutdown_s)
     try:
         async with running(settings, with_demo=demo, clock=clock) as parts:
             started(parts.started)
             parts.failed.add_done_callback(lambda _: stop.set())
+            renewing = asyncio.create_task(_renew(hung_up, parts.renew))
             await stop.wait()
+            renewing.cancel()
             parts.operations.stopping = True
             log.info("stopping")
             late.start()
@@ -96,6 +108,14 @@ async def serve(
                 parts.failed.result()
     finally:
         late.cancel()
+
+
+async def _renew(hung_up: asyncio.Event, renew: Callable[[], None]) -> None:
+    """For ever. A signal that came while the server was starting is obeyed now."""
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        renew()
 
 
 @asynccontextmanager
@@ -166,25 +186,48 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
     admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
+    admin_certificate = Certificate.of(settings, "admin_tls")
     admin_socket = server.bind(settings.admin_host, settings.admin_port)
-    admin_listener = await server.listen_plainly(admin_app, admin_socket)
+    if admin_certificate is None and not server.is_loopback(admin_socket):
+        where = {"admin_host": settings.admin_host}
+        log.warning("the admin listener is open to a network and has no TLS; see admin_tls_cert", extra=where)
+    admin_listener = await server.listen_plainly(admin_app, admin_socket, admin_certificate)
     stack.push_async_callback(admin_listener.stop)
 
     tracker_url = settings.tracker_url
+    home = _house(settings, intake.origin if intake else None)
+    if settings.portal and intake is None:
+        place = data.socket("house.sock")
+        stack.callback(place.unlink, missing_ok=True)
+        house_listener = await server.listen_plainly(home, server.bind_unix(place))
+        stack.push_async_callback(house_listener.stop)
+        crew.house = str(place)
     await crew.start(stack, tasks)
+    if with_demo:
+        home.add_subapp("/demo", demo_pages.application(demo_pages.Demo(tracker_url, reports, operations)))
     if intake is not None:
-        demo = demo_pages.application(demo_pages.Demo(tracker_url, reports, operations)) if with_demo else None
-        await intake.listen(stack, public_socket, demo)
+        await intake.listen(stack, public_socket, home)
     if with_demo:
         await demo_pages.register(registry, tracker_url)
     flushers.adopt()
 
-    admin_url = f"http://{settings.admin_host}:{admin_socket.getsockname()[1]}"
+    admin_url = f"{'https' if admin_certificate else 'http'}://{settings.admin_host}:{admin_socket.getsockname()[1]}"
     started = Started(tracker_url, admin_url, settings.data_dir.resolve(), f"{tracker_url}/demo/" if with_demo else None)
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
     stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
-    return Server(started, operations, registry, reports, failed)
+    def renew() -> None:
+        for certificate in (admin_certificate, intake.certificate if intake else None):
+            if certificate is not None:
+                certificate.renew()
+        crew.renew()
+
+    return Server(started, operations, registry, reports, failed, renew)
+
+
+def _house(settings: Settings, origin: Origin | None) -> web.Application:
+    """What the public sees beside tracking. `origin` finds where visitors are; None when workers do."""
+    return house.application(origin)
 
 
 async def _embedded_redis(stack: AsyncExitStack, tasks: Tasks, settings: Settings) -> str:

@@ -54,6 +54,11 @@ class Settings:
     )
     tls_cert: Path | None = setting(None, "Certificate chain (PEM) of the public listener; with tls_key.")
     tls_key: Path | None = setting(None, "Private key (PEM) of the public listener.")
+    admin_tls_cert: Path | None = setting(None, "Certificate chain (PEM) of the admin listener; with admin_tls_key.")
+    admin_tls_key: Path | None = setting(None, "Private key (PEM) of the admin listener.")
+    admin_tls_ca: Path | None = setting(
+        None, "Certificates (PEM) by which commands know the admin listener, beside those that the system trusts."
+    )
     fast_path: bool = setting(True, "Answer tracking requests inside the protocol; off: ordinary handlers, same bytes.")
     cookie_name: str = setting("pxref", "Name of the referral cookie.")
     p3p: bool = setting(True, "Send the P3P header and serve /w3c/p3p.xml.")
@@ -90,6 +95,9 @@ class Settings:
         0, "Processes that answer, beside one that flushes; what is bounded is shared out among them. 0: one does everything."
     )
     log_level: str = setting("info", "debug, info, warning or error.")
+    portal: bool = setting(
+        False, "Serve the home page, the portal and the tenants' API on the public listener. Off until it is whole."
+    )
 
     def __post_init__(self) -> None:
         wrong = [message for message in _problems(self) if message]
@@ -105,6 +113,11 @@ class Settings:
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1", "localhost") else self.host  # noqa: S104
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the public listener by https, from here or through a proxy."""
+        return self.tls_cert is not None or _scheme(self.tracker_url) == "https"
 
     def share(self) -> Settings:
         """One worker's settings: what is bounded for the whole server is bounded at its part of that, rounded up."""
@@ -166,8 +179,9 @@ def _problems(s: Settings) -> list[str | None]:
         between("shutdown_s", 1, 600),
         between("workers", 0, 256),
     ]
-    if (s.tls_cert is None) != (s.tls_key is None):
-        found.append("tls_cert and tls_key go together: set both or neither")
+    for name in ("tls", "admin_tls"):
+        if (getattr(s, f"{name}_cert") is None) != (getattr(s, f"{name}_key") is None):
+            found.append(f"{name}_cert and {name}_key go together: set both or neither")
     if s.log_level not in ("debug", "info", "warning", "error"):
         found.append(f"log_level is {s.log_level!r}; it must be debug, info, warning or error")
     if not s.cookie_name.isascii() or not s.cookie_name.replace("-", "").replace("_", "").isalnum():
