@@ -71,6 +71,16 @@ class DataDir:
         """What `keyring` makes keys of, as text: a secret."""
         return given or self._kept("signing-keys", lambda: f"0:{secrets.token_hex(32)}")
 
+    def vault_keys(self, make: Callable[[], str]) -> str:
+        """This directory's own keys of the vault, made at the first start: a secret. The first seals, all open."""
+        return self._kept("vault-keys", make)
+
+    def renew_vault_keys(self, make: Callable[[], str]) -> str:
+        """The same with a new one first; on disk before it is returned."""
+        keys = f"{make()},{self.vault_keys(make)}"
+        self._write("vault-keys", keys + "\n")
+        return keys
+
     def next_epoch(self, at_least: int) -> int:
         """A number greater than every earlier one and at least `at_least`; on disk before it is returned."""
         epoch = max(at_least, self.epoch() + 1)

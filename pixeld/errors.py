@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,11 +51,34 @@ class BadInput(PixeldError):
         self.field = field
 
 
+class InvalidForm(BadInput):
+    """Some fields of a form break a rule: `problems` says of each what is wrong with it, in a sentence."""
+
+    code = "invalid_form"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {problem}" for field, problem in problems.items()), next(iter(problems), None))
+        self.problems = dict(problems)
+
+
 class Unauthorized(PixeldError):
     """No credential, or one that is not valid here."""
 
     status = 401
     code = "unauthorized"
+
+
+class CodeNeeded(Unauthorized):
+    """The password is right, and the account wants the code of its authenticator as well."""
+
+    code = "code_needed"
+
+
+class Forbidden(PixeldError):
+    """Who asks is known, and may not do this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class NotFound(PixeldError):
@@ -72,17 +96,21 @@ class AlreadyExists(PixeldError):
 
 
 class Conflict(PixeldError):
-    """Somebody else has changed the thing since it was read; nothing was overwritten."""
+    """Somebody else has changed it since it was read; nothing was changed."""
 
     status = 409
     code = "conflict"
 
 
-class Forbidden(PixeldError):
-    """The credential is valid, and this is not for its holder."""
+class TooMany(PixeldError):
+    """Too many attempts; the next one may be made in `retry_s` seconds at the latest."""
 
-    status = 403
-    code = "forbidden"
+    status = 429
+    code = "too_many"
+
+    def __init__(self, message: str, retry_s: float) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
 
 
 class Unavailable(PixeldError):

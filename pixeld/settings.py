@@ -11,6 +11,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -94,10 +95,22 @@ class Settings:
     workers: int = setting(
         0, "Processes that answer, beside one that flushes; what is bounded is shared out among them. 0: one does everything."
     )
-    log_level: str = setting("info", "debug, info, warning or error.")
-    portal: bool = setting(
-        False, "Serve the home page, the portal and the tenants' API on the public listener. Off until it is whole."
+    vault_keys: str | None = setting(
+        None,
+        "Keys that personal data is encrypted under, as `id:hex,id:hex` of 32 bytes; the first seals, all open. Same on every "
+        "server; without them, made and kept in the data directory.",
+        secret=True,
     )
+    smtp_url: str | None = setting(
+        None,
+        "Mail server: smtp://user:password@host:587, or smtps://; without one, mails are kept where the operator sees them.",
+        secret=True,
+    )
+    mail_from: str = setting("", "Sender of mails, such as `Partners <partners@example.com>`; needed with smtp_url.")
+    portal: bool = setting(
+        False, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
+    )
+    log_level: str = setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
         wrong = [message for message in _problems(self) if message]
@@ -196,6 +209,10 @@ def _problems(s: Settings) -> list[str | None]:
         found.append("redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://")
     if s.redis_replicas and not s.redis_url:
         found.append("redis_replicas needs a redis_url: the embedded Valkey has no replicas")
+    if s.smtp_url and _scheme(s.smtp_url) not in ("smtp", "smtps"):
+        found.append("smtp_url must begin with smtp:// or smtps://")
+    if s.smtp_url and "@" not in parseaddr(s.mail_from)[1]:
+        found.append("smtp_url needs a mail_from, such as `Partners <partners@example.com>`")
     if s.clickhouse_url and _scheme(s.clickhouse_url) != "clickhouse":
         found.append("clickhouse_url must begin with clickhouse://")
     return found

@@ -109,6 +109,9 @@ class Registry(Protocol):
 
     snapshot: Snapshot | None
 
+    async def refresh(self) -> None:
+        """Read it again if it has changed. QueueAway."""
+
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""
 
@@ -123,6 +126,9 @@ class Registry(Protocol):
 
     async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
         """Set status, commission or both of a membership; both parties must exist. What the body leaves out stays."""
+
+    async def note(self, what: str, before: object, after: object, who: str) -> None:
+        """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
 
     async def audit(self, count: int) -> list[dict[str, Any]]:
         """The newest changes, newest first: at_ms, who, what, before, after."""
@@ -174,3 +180,42 @@ class Decisions(Protocol):
         nothing was decided; but QueueAway may leave the order claimed for a minute. `reason` is shown to the partner; `who`
         is not, and no name: "operator:7", "client:shop/3".
         """
+
+
+class Record(NamedTuple):
+    """A stored record; `version` is 1 when it is made and grows with every change. It ends in `left_s`, or never (None)."""
+
+    value: dict[str, Any]
+    version: int
+    left_s: float | None = None
+
+
+class Records(Protocol):
+    """Small records by kind and id, each changed by compare-and-set. Every method raises QueueAway without Redis."""
+
+    async def read(self, kind: str, id: str) -> Record | None:
+        """The record, or None when there is none or its time is over."""
+
+    async def write(
+        self, kind: str, id: str, value: dict[str, Any], *, expected: int, ttl_s: float | None = None
+    ) -> int:
+        """Replace the record whole; its new version. It ends by itself after `ttl_s`, or never.
+
+        `expected` is the version that was read, or 0 for one that must not exist yet. Raises Conflict, or AlreadyExists, and
+        then nothing is changed.
+        """
+
+    async def take(self, kind: str, id: str) -> dict[str, Any] | None:
+        """Read and delete in one step: of all who take a record, one gets it."""
+
+    async def delete(self, kind: str, id: str) -> bool:
+        """Delete the record; whether there was one."""
+
+    async def ids(self, kind: str) -> list[str]:
+        """The id of every record of a kind, sorted."""
+
+    async def count(self, kind: str, id: str, window_s: float) -> int:
+        """One more in a counter that begins anew `window_s` after its first; its new value. `delete` sets it back to 0."""
+
+    async def rewrite(self) -> None:
+        """Have Redis write its append-only file anew, so that what was deleted leaves the disk, too."""

@@ -44,3 +44,13 @@ def repeated(node: str) -> str:
 def dead(node: str) -> str:
     """Dead-letter stream: what ClickHouse would never take."""
     return f"pixeld:{{{node}}}:dead"
+
+
+def record(kind: str, id: str) -> str:
+    """Hash: one record of accounts, or one of their counters."""
+    return f"pixeld:{{accounts}}:{kind}:{id}"
+
+
+def records(kind: str) -> str:
+    """Sorted set: the ids of a kind's records, by when they end."""
+    return f"pixeld:{{accounts}}:{kind}"

@@ -62,22 +62,23 @@ class _Store:
                     data = after.encode() if isinstance(after, str) else orjson.dumps(after)
                     pipe.multi()
                     pipe.hset(key, field, data).incr(keys.VERSION)
-                    pipe.xadd(
-                        keys.AUDIT,
-                        {
-                            "at_ms": self._clock(),
-                            "who": who,
-                            "what": f"{key.rpartition(':')[2]}/{field}",
-                            "before": orjson.dumps(before),
-                            "after": orjson.dumps(after),
-                        },
-                    )
+                    what = f"{key.rpartition(':')[2]}/{field}"
+                    pipe.xadd(keys.AUDIT, self._entry(what, _told(key, before), _told(key, after), who))
                     try:
                         await pipe.execute()
                     except WatchError:
                         continue
                     return after
         raise Unavailable("too many changes to the registry at once; nothing was changed, please try again")
+
+    async def note(self, what: str, before: object, after: object, who: str) -> None:
+        """Put a change that was made elsewhere on the audit stream."""
+        with failures("writing to the audit stream"):
+            await self._redis.xadd(keys.AUDIT, self._entry(what, before, after, who))
+
+    def _entry(self, what: str, before: object, after: object, who: str) -> dict[str, Any]:
+        values = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
+        return {"at_ms": self._clock(), "who": who, "what": what, **values}
 
     async def audit(self, count: int) -> list[dict[str, Any]]:
         """The newest `count` changes, newest first."""
@@ -196,6 +197,10 @@ class Registry:
         await self.refresh()
         return Membership.from_store(changed).status
 
+    async def note(self, what: str, before: object, after: object, who: str) -> None:
+        """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
+        await self._store.note(what, before, after, who)
+
     async def audit(self, count: int) -> list[dict[str, Any]]:
         """The newest `count` changes, newest first."""
         return await self._store.audit(count)
@@ -281,6 +286,13 @@ def _from_picture(data: bytes) -> Snapshot:
         [Partner.from_store(p) for p in found["partners"]],
         {(client, partner): Membership.from_store(member) for client, partner, member in found["members"]},
     )
+
+
+def _told(key: str, value: Any) -> Any:
+    """What the audit stream is told: of a partner no name, which may be a person's. The stream outlives it."""
+    if key != keys.PARTNERS or value is None:
+        return value
+    return {name: kept for name, kept in value.items() if name != "name"}
 
 
 def _load(stored: bytes | None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp.web import AppKey
 
+from pixeld.accounts.parties import Parties
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.metrics import Metrics
 from pixeld.privacy import Policy
@@ -48,3 +49,4 @@ METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
 OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
 POLICY: AppKey[Policy] = AppKey("policy", Policy)
+PARTIES: AppKey[Parties] = AppKey("parties", Parties)  #: only there when the portal is on

@@ -18,13 +18,14 @@ ALLOWED = {
     "clock": set(),
     "datadir": {"domain", "errors"},
     "domain": {"domain", "errors"},
+    "accounts": {"accounts", "domain", "errors"},
     "tracking": {"tracking", "domain"},
     "privacy": {"privacy", "errors"},
     "ingest": {"ingest", "domain", "errors", "metrics"},
     "storage": {"storage", "domain", "errors"},
-    "web": {"web", "tracking", "domain", "privacy", "errors", "metrics", "settings"},
+    "web": {"web", "accounts", "tracking", "domain", "privacy", "errors", "metrics", "settings"},
     "operations": {"web", "ingest", "storage", "domain", "errors"},
-    "parts": {"parts", "web", "tracking", "ingest", "storage", "domain", "privacy", "datadir", "settings", "errors", "metrics",
+    "parts": {"parts", "accounts", "web", "tracking", "ingest", "storage", "domain", "privacy", "datadir", "settings", "errors", "metrics",
               "logs", "tasks", "clock"},
     "app": None,  # the composition root knows everybody
     "checkup": None,  # and so does what looks at a set-up part by part
@@ -42,6 +43,10 @@ FOREIGN = {
     "google_crc32c": ("ingest/spill.py",),
     "ua_parser": ("tracking/audience.py",),
     "prometheus_client": ("metrics.py",),
+    "cryptography": ("accounts/vault.py",),
+    "argon2": ("accounts/passwords.py",),
+    "pyotp": ("accounts/access.py",),
+    "aiosmtplib": ("accounts/post.py",),
 }
 PURE = ("domain", "tracking", "privacy")
 IMPURE = {"asyncio", "time", "os", "random", "secrets", "socket", "logging", "threading", "subprocess", "aiohttp", "redis"}

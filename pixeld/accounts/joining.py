@@ -1,0 +1,243 @@
+"""How an account begins: a partner registers, others are invited, the first operator has a link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from pixeld.accounts import passwords
+from pixeld.accounts.account import Account, Contact, Role
+from pixeld.accounts.forms import Form, normal
+from pixeld.accounts.limits import network
+from pixeld.accounts.links import LIFE_S, NOBODY
+from pixeld.accounts.office import Office
+from pixeld.accounts.people import MOST, Person, new_id
+from pixeld.errors import AlreadyExists, InvalidForm, NotFound
+
+_FIRST = "operators"  # the owner of the first operator's link
+_HALF_MADE_S = 60.0  # how long an account lives whose making was interrupted
+_TAKEN = "This id is taken; choose another one."
+
+
+class Joining:
+    """The first chapter of `Accounts`."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def register(self, form: Mapping[str, str], address: str) -> None:
+        """A partner registers itself: partner_id, name (what clients see), contact_name, email, postal (address), site,
+        promotion, password, terms ("yes") and policy (number of the version shown). A mail with a link of 24 hours follows.
+
+        What is said is the same for an e-mail address that has an account; that account gets a mail which says so. Until it is
+        confirmed, partner_id is reserved, and nothing is in the registry. InvalidForm, TooMany.
+        """
+        office, read = self._office, Form(form)
+        contact = _contact(read)
+        subject, name = read.text("partner_id"), read.text("name")
+        password = read.raw("password")
+        read.wrong("password", passwords.problem(password, contact.email, contact.contact_name, name, subject))
+        read.agreed()
+        policy = await office.policies.current()
+        if read.raw("policy") != str(policy.number):
+            read.wrong("policy", "The privacy policy has changed meanwhile; please read it again.")
+        if "partner_id" not in read.problems:
+            read.wrong("partner_id", _TAKEN if await self._taken(subject, contact.email) else None)
+        read.done()
+        await office.limits.attempt("registration by address", network(address))
+        await office.limits.attempt("mail", normal(contact.email))
+        # From here on, the same is done for every address; only the mail tells whether it has an account.
+        secrets = {"password": await office.passwords.hash(password)}
+        account = self._new(Role.PARTNER, subject, contact, policy.number)
+        await office.people.make(Person(account, secrets, name), LIFE_S["confirm"])
+        try:
+            await office.people.join(Role.PARTNER, subject, account.id, LIFE_S["confirm"])
+        except AlreadyExists:
+            await office.people.erase(account.id)
+            raise InvalidForm({"partner_id": _TAKEN}) from None
+        token = await office.links.make("confirm", account.id, {})
+        known = await office.people.find(contact.email)
+        if known is not None and known.account.state == "active":
+            await office.links.end(account.id)
+            await office.outbox.send(contact.email, "known", known.account.id)
+        else:
+            await office.outbox.send(contact.email, "confirm", account.id, token=token, partner=subject)
+
+    async def confirm(self, token: str) -> Account:
+        """Follow the link of a confirmation mail: of a registration, or of a new e-mail address. NotFound for a link that is
+        used up, too old or unknown; AlreadyExists when the address, or the partner's id, was taken meanwhile.
+
+        Call it for a POST only: mail scanners follow links.
+        """
+        office = self._office
+        if await office.links.peek("email", token) is not None:
+            return await self._new_email(token)
+        async with office.links.using("confirm", token):
+            person = await office.people.even_unconfirmed(token.partition(".")[0])
+            if person is None:
+                raise NotFound("this registration is too old; please register again")
+            account = person.account
+            await office.people.claim(account.contact.email, account.id)
+            await self._register(person)
+            return await self._begin(person)
+
+    async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
+        """Mail somebody a link of 7 days to make an account; its path, "/portal/welcome/<token>". InvalidForm (role,
+        subject or email), AlreadyExists (the address, or the partner, has an account).
+        """
+        office, read = self._office, Form({"email": email})
+        to = read.text("email")
+        parties = {Role.PARTNER: office.snapshot.partners, Role.CLIENT: office.snapshot.clients}
+        if role is Role.OPERATOR:
+            read.wrong("subject", "An operator belongs to no client or partner; leave this empty." if subject else None)
+        elif subject not in parties[role]:
+            read.wrong("subject", f"There is no {role} {subject!r}.")
+        read.done()
+        known = await office.people.find(to)
+        if known is not None and known.account.state == "active":
+            raise AlreadyExists("this e-mail address has an account already")
+        if len(await office.people.party(role, subject)) >= MOST[role]:
+            raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
+        token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
+        await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
+        await office.registry.note("invitations", None, {"role": role, "subject": subject}, who)
+        return _path(token)
+
+    async def first_link(self) -> str | None:
+        """The path of a link of 24 hours to make the first operator's account, in place of every earlier one; None while there
+        is an operator.
+        """
+        if await self._office.people.of(Role.OPERATOR, ""):
+            return None
+        await self._office.links.end(_FIRST)
+        return _path(await self._office.links.make("first", _FIRST, {"role": Role.OPERATOR, "subject": "", "email": ""}))
+
+    async def invited(self, token: str) -> tuple[Role, str, str] | None:
+        """(role, subject, e-mail address) of an invitation, which isn't used up; None for none. A first operator's address
+        is empty.
+        """
+        about = await self._office.links.peek(_purpose(token), token)
+        return None if about is None else (Role(about["role"]), about["subject"], about["email"])
+
+    async def accept(self, token: str, form: Mapping[str, str]) -> Account:
+        """Follow an invitation: contact_name, email (the invited one, unless it is a first operator's), password, terms
+        ("yes"). NotFound, InvalidForm, AlreadyExists.
+        """
+        office, invited = self._office, await self.invited(token)
+        if invited is None:
+            raise NotFound("this invitation was used already, or it is too old; ask for a new one")
+        role, subject, email = invited
+        read = Form(form)
+        contact = Contact(read.text("contact_name"), read.text("email"))
+        if email and normal(contact.email) != normal(email):
+            read.wrong("email", "The invitation was sent to another address; you can change it once you have an account.")
+        password = read.raw("password")
+        read.wrong("password", passwords.problem(password, contact.email, contact.contact_name, subject))
+        read.agreed()
+        read.done()
+        policy = await office.policies.current()
+        account = self._new(role, subject, contact, policy.number)
+        person = Person(account, {"password": await office.passwords.hash(password)})
+        async with office.links.using(_purpose(token), token):
+            if not email and await office.people.of(Role.OPERATOR, ""):
+                raise NotFound("there is an operator already, who can invite you")
+            await office.people.make(person, _HALF_MADE_S)
+            await office.people.claim(contact.email, account.id)
+            made = await self._begin(replace(person, account=replace(account, version=1)))
+        if role is Role.OPERATOR:
+            await office.links.end(_FIRST)
+        return made
+
+    async def account(self, id: str) -> Account:
+        """The account as it is now. NotFound."""
+        return (await self._office.people.get(id)).account
+
+    async def of_subject(self, role: Role, subject: str) -> list[Account]:
+        """The active accounts of a partner or client, or of the operators (subject "")."""
+        return [person.account for person in await self._office.people.of(role, subject)]
+
+    async def all(self) -> list[Account]:
+        """Every active account, oldest first."""
+        return [person.account for person in await self._office.people.all() if person.account.state == "active"]
+
+    async def _taken(self, partner: str, email: str) -> bool:
+        """Whether a partner's id can't be had. Who registers again, because a mail got lost, gives the first try up."""
+        people = self._office.people
+        if partner in self._office.snapshot.partners:
+            return True
+        for person in await people.party(Role.PARTNER, partner):
+            if person.account.state == "active" or normal(person.account.contact.email) != normal(email):
+                return True
+            await self._office.links.end(person.account.id)
+            await people.erase(person.account.id)
+        return False
+
+    async def _register(self, person: Person) -> None:
+        """Make the partner. One of that id and name is from an earlier try to follow this link, when Redis went away."""
+        account, registry = person.account, self._office.registry
+        try:
+            await registry.add_partner({"id": account.subject, "name": person.name}, account.who)
+        except AlreadyExists:
+            there = self._office.snapshot.partners.get(account.subject)
+            if there is None or there.name != person.name or await self._office.people.of(Role.PARTNER, account.subject):
+                await self._office.people.release(account.contact.email)
+                text = f"the id {account.subject!r} was taken meanwhile; please register with another one"
+                raise AlreadyExists(text) from None
+
+    async def _begin(self, person: Person) -> Account:
+        """Make an account that has its address a party's, and active."""
+        account, people = person.account, self._office.people
+        try:
+            await people.join(account.role, account.subject, account.id)
+        except AlreadyExists:
+            await people.release(account.contact.email)
+            raise
+        person = await people.activate(person)
+        await self._office.note(account, "", None, {"role": account.role, "subject": account.subject})
+        return person.account
+
+    async def _new_email(self, token: str) -> Account:
+        office = self._office
+        async with office.links.using("email", token) as about:
+            before = await office.people.get(token.partition(".")[0])
+            await office.people.claim(about["email"], before.account.id)
+            after = await office.people.change(before.account.id, lambda person: _with_email(person, about["email"]))
+        old = before.account.contact.email
+        if normal(old) != normal(about["email"]):
+            await office.people.release(old)
+        with suppress(NotFound):
+            await office.outbox.send(old, "email_changed", before.account.id)
+        await office.note(after.account, "email")
+        return after.account
+
+    def _new(self, role: Role, subject: str, contact: Contact, accepted: int) -> Account:
+        return Account(
+            id=new_id(),
+            role=role,
+            subject=subject,
+            state="unconfirmed",
+            contact=contact,
+            other_programmes=True,
+            totp=False,
+            accepted=accepted,
+            created_ms=self._office.clock(),
+            version=0,
+        )
+
+
+def _contact(read: Form) -> Contact:
+    names = {"contact_name": "contact_name", "email": "email", "address": "postal", "site": "site", "promotion": "promotion"}
+    return Contact(**{name: read.text(field) for name, field in names.items()})
+
+
+def _with_email(person: Person, email: str) -> Person:
+    return person.with_(contact=replace(person.account.contact, email=email))
+
+
+def _purpose(token: str) -> str:
+    return "first" if token.startswith(f"{_FIRST}.") else "invitation"
+
+
+def _path(token: str) -> str:
+    return f"/portal/welcome/{token}"

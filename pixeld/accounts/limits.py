@@ -1,0 +1,62 @@
+"""How often something may be tried: the table of all limits."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+from pixeld.accounts.vault import Vault
+from pixeld.domain.ports import Records
+from pixeld.errors import TooMany
+
+
+class Limit(NamedTuple):
+    """At most `most` attempts within `window_s` of the first."""
+
+    most: int
+    window_s: float
+
+
+#: An address may be a whole company's; an account may be attacked from many addresses, and its owner not be locked out by one.
+LIMITS = {
+    "log-in by address": Limit(200, 3600),
+    "log-in by account and address": Limit(10, 900),
+    "log-in by account": Limit(50, 3600),
+    "password": Limit(10, 900),  # asked for again, of one account that is logged in
+    "code": Limit(10, 3600),  # 3 of 1,000,000 are right: a year of guesses, of somebody who has the password, finds one in 4
+    "registration by address": Limit(20, 3600),
+    "reset by address": Limit(20, 3600),
+    "mail": Limit(5, 86_400),  # that strangers cause, to one e-mail address
+}
+
+
+class Limits:
+    """Counts attempts. What is counted by, a network or an e-mail address, is stored as a keyed hash only."""
+
+    def __init__(self, records: Records, vault: Vault) -> None:
+        self._records, self._vault = records, vault
+
+    async def attempt(self, name: str, *by: str) -> None:
+        """Count an attempt, before it is made. TooMany when there were too many."""
+        limit = LIMITS[name]
+        if await self._records.count("limit", self._id(name, by), limit.window_s) > limit.most:
+            minutes = max(round(limit.window_s / 60), 1)
+            raise TooMany(f"too many attempts; please wait {minutes} minutes, then try again", limit.window_s)
+
+    async def forget(self, name: str, *by: str) -> None:
+        """Begin anew: the attempt was a success."""
+        await self._records.delete("limit", self._id(name, by))
+
+    def _id(self, name: str, by: tuple[str, ...]) -> str:
+        return self._vault.look_up(f"limit {name}", "\0".join(by))[0]
+
+
+def network(address: str) -> str:
+    """What stands for a peer: its IPv4 address, or the /64 of which an IPv6 peer has every address to itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 6 and found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))

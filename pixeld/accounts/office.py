@@ -1,0 +1,55 @@
+"""What every chapter of `Accounts` works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pixeld.accounts.account import Account
+from pixeld.accounts.apikeys import ApiKeys
+from pixeld.accounts.limits import Limits
+from pixeld.accounts.links import Links
+from pixeld.accounts.outbox import Outbox
+from pixeld.accounts.passwords import Passwords
+from pixeld.accounts.people import People, Person
+from pixeld.accounts.policies import Policies
+from pixeld.accounts.sessions import Sessions
+from pixeld.domain.ports import Records, Registry
+from pixeld.domain.registry import Snapshot
+from pixeld.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """The services and the clock (milliseconds since 1970)."""
+
+    records: Records
+    registry: Registry
+    people: People
+    passwords: Passwords
+    limits: Limits
+    links: Links
+    sessions: Sessions
+    keys: ApiKeys
+    outbox: Outbox
+    policies: Policies
+    clock: Callable[[], int]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Clients, partners and memberships. Unavailable before they have been read."""
+        if self.registry.snapshot is None:
+            raise Unavailable("clients and partners have not been read from Redis yet; please try again in a moment")
+        return self.registry.snapshot
+
+    async def note(self, account: Account, what: str, before: object = None, after: object = None) -> None:
+        """Put a change that an account made of itself on the audit stream."""
+        await self.registry.note("/".join(filter(None, ("accounts", account.id, what))), before, after, account.who)
+
+    async def is_password(self, person: Person, password: str) -> bool:
+        """Whether this is the password of somebody who is logged in. TooMany."""
+        await self.limits.attempt("password", person.account.id)
+        right = await self.passwords.matches(password, person.secrets["password"])
+        if right:
+            await self.limits.forget("password", person.account.id)
+        return right

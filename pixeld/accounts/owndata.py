@@ -1,0 +1,131 @@
+"""What people do with their own data: see it, put it right, take it along, have it erased."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from pixeld.accounts.account import Account, Role
+from pixeld.accounts.forms import Form, normal
+from pixeld.accounts.office import Office
+from pixeld.accounts.people import Person
+from pixeld.domain.registry import Status
+from pixeld.errors import InvalidForm
+
+_CHANGES = {"contact_name": "contact_name", "postal": "address", "site": "site", "promotion": "promotion"}
+_PARTNERS = ("name", "site", "promotion")  # fields that only a partner has
+_AUDITED = 10_000  # of the newest changes, those that an account made itself are part of its data
+
+
+class OwnData:
+    """The third chapter of `Accounts`."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def correct(self, account: Account, changes: Mapping[str, str], expected: int) -> Account:
+        """Change contact_name, email, postal, site, promotion, and a partner's name; the others stay. Conflict when it isn't
+        at version `expected` any more; InvalidForm. A new e-mail address counts once the link mailed to it is followed.
+        """
+        office, read = self._office, Form(changes)
+        allowed = {"email", "name", *_CHANGES} - (set() if account.role is Role.PARTNER else set(_PARTNERS))
+        read.only(allowed)
+        texts = {name: read.text(name) for name in changes if name in allowed}
+        read.done()
+        contact = {_CHANGES[name]: text for name, text in texts.items() if name in _CHANGES}
+        email = texts.get("email", account.contact.email)
+        moves = normal(email) != normal(account.contact.email)
+        if moves:
+            await office.limits.attempt("mail", normal(email))
+        elif "email" in texts:
+            contact["email"] = email  # the same address, spelt with other capitals
+
+        def corrected(person: Person) -> Person:
+            return person.with_(contact=replace(person.account.contact, **contact))
+
+        after = await office.people.change(account.id, corrected, expected)
+        if "name" in texts:
+            await office.registry.change_partner(account.subject, {"name": texts["name"]}, account.who)
+        if moves:
+            await self._ask_new_email(account, email)
+        await office.note(account, "contact", None, sorted(texts))
+        return after.account
+
+    async def set_other_programmes(self, account: Account, allowed: bool) -> Account:
+        """Whether clients may write to it about programmes that it isn't a member of."""
+        after = await self._office.people.change(account.id, lambda person: person.with_(other_programmes=allowed))
+        await self._office.note(account, "other_programmes", account.other_programmes, allowed)
+        return after.account
+
+    async def export(self, account: Account) -> dict[str, Any]:
+        """Everything that is held about the account and its partner, as JSON values."""
+        office, id = self._office, account.id
+        person = await office.people.get(id)
+        now, snapshot = person.account, office.snapshot
+        held: dict[str, Any] = {
+            "account": {"id": id, "role": now.role, "subject": now.subject, "created_ms": now.created_ms},
+            "contact": asdict(now.contact),
+            "preferences": {"other_programmes": now.other_programmes, "totp": now.totp},
+            "policy": {"accepted": now.accepted, "answers": {str(k): v for k, v in now.uses.items()}},
+            "sessions": await office.sessions.times(id),
+            "mails": [mail.shown() for mail in await office.outbox.about(id, {normal(now.contact.email)})],
+            "changes": [change for change in await office.registry.audit(_AUDITED) if change["who"] == now.who],
+        }
+        if now.role is not Role.OPERATOR:
+            held["keys"] = [key._asdict() for key in await office.keys.list(now.scope)]
+        if now.role is Role.PARTNER and now.subject in snapshot.partners:
+            held["partner"] = snapshot.partners[now.subject].to_json()
+            held["memberships"] = {client: str(s) for (client, p), s in snapshot.members.items() if p == now.subject}
+        return held
+
+    async def remove(self, account: Account, password: str) -> None:
+        """Erase the account and every personal datum of it, everywhere, at once. A partner's memberships end and its name
+        becomes its id, under which clicks and orders stay. InvalidForm (password), TooMany.
+
+        The account's record goes last but for its sessions: a removal that fails in between can be repeated by logging in.
+        """
+        office, id = self._office, account.id
+        person = await office.people.get(id)
+        if not await office.is_password(person, password):
+            raise InvalidForm({"password": "This is not your password."})
+        emails = {normal(person.account.contact.email)}
+        await office.outbox.erase(id, emails)
+        await office.links.end(id)
+        await office.links.end_about(emails)
+        for other in await office.people.all():
+            if other.account.state != "active" and normal(other.account.contact.email) in emails:
+                await office.links.end(other.account.id)
+                await office.outbox.erase(other.account.id, emails)
+                await office.people.leave(other.account.role, other.account.subject, other.account.id)
+                await office.people.erase(other.account.id)
+        if account.role is Role.PARTNER:
+            await self._end_partner(account)
+        await office.people.leave(account.role, account.subject, id)
+        await office.people.release(person.account.contact.email)
+        await office.note(account, "", {"role": account.role, "subject": account.subject}, None)
+        await office.people.erase(id)
+        await office.sessions.close_all(id)
+        await office.records.rewrite()
+
+    async def _end_partner(self, account: Account) -> None:
+        office, partner = self._office, account.subject
+        for key in await office.keys.list(account.scope):
+            await office.keys.revoke(account.scope, key.id, account.who)
+        await office.registry.refresh()
+        for (client, member), status in office.snapshot.members.items():
+            if member == partner and status is not Status.ENDED:
+                await office.registry.set_member(client, partner, {"status": "ended"}, account.who)
+        if partner in office.snapshot.partners:
+            await office.registry.change_partner(partner, {"name": partner}, account.who)
+
+    async def _ask_new_email(self, account: Account, email: str) -> None:
+        office = self._office
+        known = await office.people.find(email)
+        await office.links.end(account.id, "email")
+        token = await office.links.make("email", account.id, {"email": email})
+        if known is not None and known.account.state == "active":
+            await office.links.end(account.id, "email")
+            await office.outbox.send(email, "known", known.account.id)
+        else:
+            await office.outbox.send(email, "email", account.id, token=token)

@@ -1,0 +1,221 @@
+"""Accounts as records: found by id, by e-mail address, and by the partner or client whose they are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pixeld.accounts.account import Account, Contact, Role
+from pixeld.accounts.forms import normal
+from pixeld.accounts.vault import Vault
+from pixeld.domain.ports import Record, Records
+from pixeld.errors import AlreadyExists, Conflict, NotFound
+
+_ATTEMPTS = 20
+_SOON_S = 1.0
+#: How many accounts a partner, a client, or the operators may have.
+MOST = {Role.PARTNER: 1, Role.CLIENT: 20, Role.OPERATOR: 20}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Person:
+    """An account with what nobody is shown: secrets are `password` (its hash), `totp`, `totp_new` (not confirmed) and
+    `totp_step` (of the last code). `name` is a partner's, until the registry has it.
+    """
+
+    account: Account
+    secrets: Mapping[str, Any]
+    name: str = ""
+
+    def with_(self, **changes: Any) -> Person:
+        """The same with some of its account's fields changed."""
+        return replace(self, account=replace(self.account, **changes))
+
+    def with_secrets(self, **changes: Any) -> Person:
+        """The same with some of its secrets changed."""
+        return replace(self, secrets={**self.secrets, **changes})
+
+
+class People:
+    """Three kinds of records: "account"; "email", whose id is a keyed hash of an address and which names its account; "party",
+    which names the accounts of one partner or client.
+
+    The account is what counts: an address or a party whose account is gone is free. So a step that fails leaves nothing taken.
+    """
+
+    def __init__(self, records: Records, vault: Vault) -> None:
+        self._records, self._vault = records, vault
+
+    async def get(self, id: str) -> Person:
+        """The active account. NotFound."""
+        person = await self.even_unconfirmed(id)
+        if person is None or person.account.state != "active":
+            raise NotFound("there is no such account")
+        return person
+
+    async def even_unconfirmed(self, id: str) -> Person | None:
+        """The account, whatever its state; None for none."""
+        record = await self._records.read("account", id) if id else None
+        return None if record is None else _person(id, record)
+
+    async def find(self, email: str) -> Person | None:
+        """The account that an e-mail address logs in to."""
+        for hash in self._vault.look_up("email", normal(email)):
+            record = await self._records.read("email", hash)
+            if record is not None:
+                person = await self.even_unconfirmed(record.value["account"])
+                if person is not None and normal(person.account.contact.email) == normal(email):
+                    return person
+        return None
+
+    async def make(self, person: Person, ttl_s: float | None = None) -> None:
+        """Store a new account, for a while or for ever."""
+        await self._records.write("account", person.account.id, _value(person), expected=0, ttl_s=ttl_s)
+
+    async def change(self, id: str, decide: Callable[[Person], Person], expected: int | None = None) -> Person:
+        """Replace an active account by what `decide` makes of it. Conflict when it isn't at version `expected` any more;
+        without one, other changes are waited out. NotFound.
+        """
+        for _ in range(_ATTEMPTS):
+            person = await self.get(id)
+            if expected is not None and person.account.version != expected:
+                break
+            try:
+                return await self._replace(person, decide(person))
+            except Conflict:
+                continue
+        raise Conflict("this was changed since you opened it; nothing was changed: look at it again, then repeat")
+
+    async def activate(self, person: Person) -> Person:
+        """Make an unconfirmed account active, for ever. Conflict when it was changed meanwhile."""
+        return await self._replace(person, replace(person.with_(state="active"), name=""))
+
+    async def erase(self, id: str) -> None:
+        """Delete the account's record."""
+        await self._records.delete("account", id)
+
+    async def claim(self, email: str, account_id: str) -> None:
+        """Let an address log in to an account. AlreadyExists when it does to another."""
+        other = await self.find(email)
+        if other is not None and other.account.id != account_id:
+            raise AlreadyExists("this e-mail address has an account already; log in with it, or ask for a new password")
+        hash = self._vault.look_up("email", normal(email))[0]
+        for _ in range(_ATTEMPTS):
+            record = await self._records.read("email", hash)
+            holder = record.value["account"] if record else ""
+            if record and holder != account_id and await self._holds(holder, email):
+                break
+            try:
+                await self._records.write("email", hash, {"account": account_id}, expected=record.version if record else 0)
+                return
+            except (Conflict, AlreadyExists):
+                continue
+        raise AlreadyExists("this e-mail address has just been taken; log in with it, or ask for a new password")
+
+    async def release(self, email: str) -> None:
+        """Let an address go."""
+        for hash in self._vault.look_up("email", normal(email)):
+            await self._records.delete("email", hash)
+
+    async def join(self, role: Role, subject: str, account_id: str, ttl_s: float | None = None) -> None:
+        """Make an account one of a party's, for a while or for ever. AlreadyExists when the party has as many as it may."""
+        for _ in range(_ATTEMPTS):
+            record = await self._records.read("party", f"{role}:{subject}")
+            there = await self._living(record.value["accounts"]) if record else []
+            if account_id not in there and len(there) >= MOST[role]:
+                break
+            try:
+                value = {"accounts": list(dict.fromkeys([*there, account_id]))}
+                expected = record.version if record else 0
+                await self._records.write("party", f"{role}:{subject}", value, expected=expected, ttl_s=ttl_s)
+                return
+            except (Conflict, AlreadyExists):
+                continue
+        raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
+
+    async def leave(self, role: Role, subject: str, account_id: str) -> None:
+        """Take an account out of a party's."""
+        for _ in range(_ATTEMPTS):
+            record = await self._records.read("party", f"{role}:{subject}")
+            if record is None:
+                return
+            rest = [id for id in record.value["accounts"] if id != account_id]
+            ttl_s = None if rest else _SOON_S  # not deleted: another account may be joining
+            try:
+                await self._records.write(
+                    "party", f"{role}:{subject}", {"accounts": rest}, expected=record.version, ttl_s=ttl_s
+                )
+                return
+            except Conflict:
+                continue
+
+    async def party(self, role: Role, subject: str) -> list[Person]:
+        """The accounts of a party, unconfirmed ones too."""
+        record = await self._records.read("party", f"{role}:{subject}")
+        found = [await self.even_unconfirmed(id) for id in (record.value["accounts"] if record else [])]
+        return [person for person in found if person]
+
+    async def of(self, role: Role, subject: str) -> list[Person]:
+        """The active accounts of a party."""
+        return [person for person in await self.party(role, subject) if person.account.state == "active"]
+
+    async def all(self) -> list[Person]:
+        """Every account, unconfirmed ones too, oldest first."""
+        found = [await self.even_unconfirmed(id) for id in await self._records.ids("account")]
+        return sorted((person for person in found if person), key=lambda person: person.account.created_ms)
+
+    async def look_up_anew(self) -> None:
+        """Find every address under the hash of the key that seals now."""
+        for person in await self.all():
+            current, *earlier = self._vault.look_up("email", normal(person.account.contact.email))
+            if person.account.state != "active":
+                continue
+            if await self._records.read("email", current) is None:
+                await self.claim(person.account.contact.email, person.account.id)
+            for hash in earlier:  # after the new one: at no moment is the address free
+                await self._records.delete("email", hash)
+
+    async def _replace(self, before: Person, after: Person) -> Person:
+        account = before.account
+        version = await self._records.write("account", account.id, _value(after), expected=account.version)
+        return after.with_(version=version)
+
+    async def _holds(self, account_id: str, email: str) -> bool:
+        person = await self.even_unconfirmed(account_id)
+        return person is not None and normal(person.account.contact.email) == normal(email)
+
+    async def _living(self, ids: list[str]) -> list[str]:
+        return [id for id in ids if await self.even_unconfirmed(id) is not None]
+
+
+def new_id() -> str:
+    """An account's id: it says nothing, and nobody guesses it."""
+    return secrets.token_hex(8)
+
+
+def _value(person: Person) -> dict[str, Any]:
+    account = person.account
+    plain = {"role": account.role, "subject": account.subject, "state": account.state, "created_ms": account.created_ms}
+    plain |= {"other_programmes": account.other_programmes, "accepted": account.accepted}
+    plain |= {"uses": {str(version): answer for version, answer in account.uses.items()}}
+    return plain | {"contact": asdict(account.contact), "secrets": dict(person.secrets), "name": person.name}
+
+
+def _person(id: str, record: Record) -> Person:
+    value = record.value
+    account = Account(
+        id=id,
+        role=Role(value["role"]),
+        subject=value["subject"],
+        state=value["state"],
+        contact=Contact(**value["contact"]),
+        other_programmes=value["other_programmes"],
+        totp=bool(value["secrets"].get("totp")),
+        accepted=value["accepted"],
+        created_ms=value["created_ms"],
+        version=record.version,
+        uses={int(version): answer for version, answer in value["uses"].items()},
+    )
+    return Person(account, value["secrets"], value["name"])

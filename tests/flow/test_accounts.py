@@ -1,0 +1,833 @@
+"""Accounts over a real Valkey: how they begin, are entered, change and end; what is refused, and in which words."""
+
+import asyncio
+
+import pyotp
+import pytest
+
+from pixeld.accounts.account import Role
+from pixeld.domain.registry import Status
+from pixeld.domain.reports import Scope
+from pixeld.errors import (
+    AlreadyExists,
+    CodeNeeded,
+    Conflict,
+    Forbidden,
+    InvalidForm,
+    NotFound,
+    QueueAway,
+    TooMany,
+    Unauthorized,
+)
+from pixeld.storage.redis import connect
+from tests.accounts import FORM, OTHER_PASSWORD, PASSWORD, PEER, SHOP, client, log_in, partner, services, token
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+async def made(redis, clock):
+    found = services(redis, clock)
+    await found.registry.refresh()
+    yield found
+    found.passwords.close()
+
+
+async def operator(made, email="olga@track.example"):
+    path = await made.accounts.first_link()
+    form = {"contact_name": "Olga", "email": email, "password": PASSWORD, "terms": "yes"}
+    return await made.accounts.accept(path.rpartition("/")[2], form)
+
+
+# Registration.
+
+
+async def test_a_partner_registers_confirms_and_logs_in(made):
+    await made.accounts.register(FORM, PEER)
+    assert made.registry.snapshot.partners == {}
+    with pytest.raises(Unauthorized):
+        await log_in(made)
+    account = await made.accounts.confirm(await token(made))
+    assert (account.role, account.subject, account.state, account.accepted) == (Role.PARTNER, "blog", "active", 1)
+    assert account.scope == Scope.partner("blog") and account.who == "partner:blog"
+    assert account.contact.address == "Hollow Lane 99\n12345 Nowhere" and account.contact.site == "https://teapots.example/"
+    assert made.registry.snapshot.partners["blog"].name == "Wilhelmina's Teapots"
+    cookie, logged_in = await log_in(made)
+    assert logged_in == account and (await made.sessions.find(cookie)).account == account
+    assert await made.accounts.of_subject(Role.PARTNER, "blog") == await made.accounts.all() == [account]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        pytest.param("partner_id", "", "missing", id="no id"),
+        pytest.param("partner_id", "My Blog", "letters a-z", id="an id with a space"),
+        pytest.param("partner_id", "x" * 33, "33", id="an id that is too long"),
+        pytest.param("name", " ", "missing", id="no name"),
+        pytest.param("name", "a\nb", "cannot be printed", id="a name of two lines"),
+        pytest.param("contact_name", "", "missing", id="no contact name"),
+        pytest.param("contact_name", "a\x1b[31m", "cannot be printed", id="control characters"),
+        pytest.param("email", "wilhelmina", "anna@example.com", id="no e-mail address"),
+        pytest.param("email", "a@b.example, c@d.example", "anna@example.com", id="two e-mail addresses"),
+        pytest.param("email", "a@b.example\nBcc: c@d.example", "cannot be printed", id="a header in the e-mail address"),
+        pytest.param("email", "a@localhost", "anna@example.com", id="an e-mail address without a domain"),
+        pytest.param("site", "javascript:alert(1)", "web site", id="a site that is no site"),
+        pytest.param("site", "https://a b.example/", "web site", id="a site with a space"),
+        pytest.param("promotion", "x" * 4001, "4,001", id="promotion that is too long"),
+        pytest.param("password", "short", "12 to 200", id="a short password"),
+        pytest.param("password", "x" * 201, "12 to 200", id="a long password"),
+        pytest.param("password", "aaaaaaaaaaaab", "repeats", id="a password of one letter"),
+        pytest.param("password", FORM["email"].upper(), "guess", id="the e-mail address as a password"),
+        pytest.param("terms", "", "agreeing", id="terms not accepted"),
+        pytest.param("policy", "0", "changed meanwhile", id="another version of the policy"),
+    ],
+)
+async def test_a_form_says_what_is_wrong_beside_the_field(made, field, value, says):
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.register(FORM | {field: value}, PEER)
+    assert list(refused.value.problems) == [field] and says in refused.value.problems[field]
+    assert await made.outbox.list(10) == []
+
+
+async def test_everything_that_is_wrong_is_told_at_once(made):
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.register({}, PEER)
+    assert list(refused.value.problems) == [
+        "contact_name", "email", "partner_id", "name", "password", "terms", "policy",
+    ]  # fmt: skip
+
+
+async def test_what_is_optional_may_be_left_out(made):
+    account = await partner(made, postal="", site="", promotion="")
+    assert account.contact.address == account.contact.site == account.contact.promotion == ""
+
+
+async def test_an_id_is_reserved_until_it_is_confirmed_or_a_day_is_over(made, clock):
+    await made.accounts.register(FORM, PEER)
+    with pytest.raises(InvalidForm, match="taken"):
+        await made.accounts.register(FORM | {"email": "other@quux.example"}, PEER)
+    clock.forward(DAY_S)
+    await made.accounts.register(FORM | {"email": "other@quux.example"}, PEER)
+
+
+async def test_an_id_in_the_registry_is_taken(made):
+    await made.registry.add_partner({"id": "blog", "name": "Another"}, "admin")
+    with pytest.raises(InvalidForm, match="taken"):
+        await made.accounts.register(FORM, PEER)
+
+
+async def test_who_lost_the_mail_registers_again(made):
+    await made.accounts.register(FORM, PEER)
+    first = await token(made)
+    await made.accounts.register(FORM | {"email": FORM["email"].upper(), "password": OTHER_PASSWORD}, PEER)
+    second = await token(made)
+    with pytest.raises(NotFound):
+        await made.accounts.confirm(first)
+    await made.accounts.confirm(second)
+    await log_in(made, password=OTHER_PASSWORD)
+
+
+async def test_a_known_address_is_told_by_mail_only(made):
+    account = await partner(made)
+    await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
+    (mail,) = await made.outbox.list(1)
+    assert mail.subject == "You have an account already" and mail.to == FORM["email"] and mail.account_id == account.id
+    # its id is reserved like any other, which would tell otherwise
+    with pytest.raises(InvalidForm, match="taken"):
+        await made.accounts.register(FORM | {"partner_id": "blog2", "email": "other@quux.example"}, PEER)
+    assert await made.accounts.all() == [account]
+
+
+async def test_of_two_registrations_with_one_address_one_is_confirmed(made):
+    await made.accounts.register(FORM, PEER)
+    first = await token(made)
+    await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
+    second = await token(made)
+    await made.accounts.confirm(second)
+    with pytest.raises(AlreadyExists, match="has an account already"):
+        await made.accounts.confirm(first)
+    assert set(made.registry.snapshot.partners) == {"blog2"}
+
+
+async def test_an_id_that_the_operator_gave_away_meanwhile_is_not_taken_over(made):
+    await made.accounts.register(FORM, PEER)
+    await made.registry.add_partner({"id": "blog", "name": "Another"}, "admin")
+    with pytest.raises(AlreadyExists, match="taken meanwhile"):
+        await made.accounts.confirm(await token(made))
+    assert await made.accounts.all() == []
+    await partner(made, partner_id="blog2")
+
+
+async def test_a_confirmation_that_failed_halfway_can_be_repeated(made, monkeypatch):
+    await made.accounts.register(FORM, PEER)
+    link = await token(made)
+    activate = made.accounts._office.people.activate
+
+    async def away(person):
+        raise QueueAway("Redis is away")
+
+    monkeypatch.setattr(made.accounts._office.people, "activate", away)
+    with pytest.raises(QueueAway):
+        await made.accounts.confirm(link)
+    monkeypatch.setattr(made.accounts._office.people, "activate", activate)
+    await made.accounts.confirm(link)
+    await log_in(made)
+
+
+# One-time links.
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "nobody.", "a" * 5000, "operators.x", "../x", "ä.\ud800"[:2]])
+async def test_what_is_no_link_is_none(made, wrong):
+    with pytest.raises(NotFound):
+        await made.accounts.confirm(wrong)
+    with pytest.raises(NotFound):
+        await made.accounts.accept(wrong, FORM)
+    with pytest.raises(NotFound):
+        await made.accounts.reset(wrong, PASSWORD)
+    assert await made.accounts.invited(wrong) is None
+
+
+async def test_a_link_works_once(made):
+    await made.accounts.register(FORM, PEER)
+    link = await token(made)
+    outcomes = await asyncio.gather(*(made.accounts.confirm(link) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(outcome, NotFound) for outcome in outcomes) == 4
+    with pytest.raises(NotFound, match="used already"):
+        await made.accounts.confirm(link)
+
+
+async def test_a_link_is_for_one_purpose(made):
+    await partner(made)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    reset = await token(made)
+    with pytest.raises(NotFound):
+        await made.accounts.confirm(reset)
+    with pytest.raises(NotFound):
+        await made.accounts.accept(reset, FORM)
+    await made.accounts.reset(reset, OTHER_PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("ask", "follow", "seconds"),
+    [
+        pytest.param(
+            lambda m: m.accounts.register(FORM | {"partner_id": "b", "email": "b@x.example"}, PEER),
+            lambda m, link: m.accounts.confirm(link), DAY_S, id="confirmation: a day",
+        ),
+        pytest.param(
+            lambda m: m.accounts.ask_reset(FORM["email"], PEER),
+            lambda m, link: m.accounts.reset(link, OTHER_PASSWORD), 3600, id="new password: an hour",
+        ),
+        pytest.param(
+            lambda m: m.accounts.invite(Role.OPERATOR, "", "o@x.example", "admin"),
+            lambda m, link: m.accounts.accept(link, FORM), 7 * DAY_S, id="invitation: 7 days",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_link_is_short_lived(made, clock, ask, follow, seconds):
+    await partner(made)
+    clock.forward(1)
+    await ask(made)
+    link = await token(made)
+    clock.forward(seconds)
+    with pytest.raises(NotFound):
+        await follow(made, link)
+
+
+# Invitations.
+
+
+async def test_a_client_is_invited(made):
+    await made.registry.add_client(SHOP, "admin")
+    path = await made.accounts.invite(Role.CLIENT, "shop", "clara@shop.example", "operator:1")
+    link = path.removeprefix("/portal/welcome/")
+    assert await token(made) == link
+    assert await made.accounts.invited(link) == await made.accounts.invited(link) == (Role.CLIENT, "shop", "clara@shop.example")
+    form = {"contact_name": "Clara", "email": "Clara@shop.example", "password": PASSWORD, "terms": "yes"}
+    account = await made.accounts.accept(link, form)
+    assert account.scope == Scope.client("shop") and account.who == f"client:shop/{account.id}"
+    assert (await log_in(made, "clara@shop.example"))[1] == account
+    with pytest.raises(NotFound, match="invitation was used"):
+        await made.accounts.accept(link, form)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"email": "mallory@x.example"}, "email", id="another address"),
+        pytest.param({"contact_name": ""}, "contact_name", id="no name"),
+        pytest.param({"password": "short"}, "password", id="a short password"),
+        pytest.param({"terms": "no"}, "terms", id="terms not accepted"),
+    ],
+)
+async def test_an_invitation_that_is_filled_in_wrongly_is_not_used_up(made, changes, field):
+    path = await made.accounts.invite(Role.OPERATOR, "", "o@x.example", "admin")
+    link, form = path.rpartition("/")[2], {"contact_name": "O", "email": "o@x.example", "password": PASSWORD, "terms": "yes"}
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.accept(link, form | changes)
+    assert list(refused.value.problems) == [field]
+    await made.accounts.accept(link, form)
+
+
+@pytest.mark.parametrize(
+    ("role", "subject", "email", "field"),
+    [
+        pytest.param(Role.CLIENT, "nobody", "a@x.example", "subject", id="no such client"),
+        pytest.param(Role.PARTNER, "nobody", "a@x.example", "subject", id="no such partner"),
+        pytest.param(Role.OPERATOR, "shop", "a@x.example", "subject", id="an operator of a client"),
+        pytest.param(Role.OPERATOR, "", "a@", "email", id="no address"),
+    ],
+)
+async def test_an_invitation_to_nothing_is_refused(made, role, subject, email, field):
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.invite(role, subject, email, "admin")
+    assert list(refused.value.problems) == [field]
+
+
+async def test_who_has_an_account_is_not_invited_to_another(made):
+    await partner(made)
+    with pytest.raises(AlreadyExists, match="address has an account"):
+        await made.accounts.invite(Role.OPERATOR, "", FORM["email"].upper(), "admin")
+    with pytest.raises(AlreadyExists, match="as many accounts"):
+        await made.accounts.invite(Role.PARTNER, "blog", "second@quux.example", "admin")
+
+
+async def test_a_partner_that_the_operator_made_is_invited_and_has_one_account(made):
+    await made.registry.add_partner({"id": "blog", "name": "Blog"}, "admin")
+    links = [await made.accounts.invite(Role.PARTNER, "blog", f"{who}@x.example", "admin") for who in "ab"]
+    forms = [{"contact_name": who, "email": f"{who}@x.example", "password": PASSWORD, "terms": "yes"} for who in "ab"]
+    both = [made.accounts.accept(link.rpartition("/")[2], form) for link, form in zip(links, forms, strict=True)]
+    outcomes = await asyncio.gather(*both, return_exceptions=True)
+    assert sum(isinstance(outcome, AlreadyExists) for outcome in outcomes) == 1
+    assert len(await made.accounts.all()) == 1
+
+
+async def test_the_first_operator_has_a_link_that_every_start_makes_anew(made):
+    first, second = await made.accounts.first_link(), await made.accounts.first_link()
+    assert await made.accounts.invited(first.rpartition("/")[2]) is None
+    assert await made.accounts.invited(second.rpartition("/")[2]) == (Role.OPERATOR, "", "")
+    form = {"contact_name": "Olga", "email": "olga@track.example", "password": PASSWORD, "terms": "yes"}
+    account = await made.accounts.accept(second.rpartition("/")[2], form)
+    assert account.scope == Scope.operator() and account.who == f"operator:{account.id}"
+    assert await made.accounts.first_link() is None
+
+
+async def test_of_two_first_links_one_makes_an_operator(made):
+    one, other = [await made.accounts._office.links.make("first", "operators", {"role": "operator", "subject": "", "email": ""})
+                  for _ in range(2)]  # fmt: skip
+    form = {"contact_name": "Olga", "email": "olga@track.example", "password": PASSWORD, "terms": "yes"}
+    await made.accounts.accept(one, form)
+    with pytest.raises(NotFound):
+        await made.accounts.accept(other, form | {"email": "mallory@x.example"})
+
+
+# Log-in.
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        pytest.param("nobody@x.example", PASSWORD, id="no such account"),
+        pytest.param(FORM["email"], OTHER_PASSWORD, id="wrong password"),
+        pytest.param(FORM["email"], "", id="no password"),
+        pytest.param(FORM["email"], "x" * 100_000, id="a huge password"),
+        pytest.param("pending@x.example", PASSWORD, id="not confirmed"),
+        pytest.param("", PASSWORD, id="no address"),
+    ],
+)
+async def test_a_refused_log_in_says_the_same_whatever_the_reason(made, email, password):
+    await partner(made)
+    await made.accounts.register(FORM | {"partner_id": "pending", "email": "pending@x.example"}, PEER)
+    with pytest.raises(Unauthorized, match="^The e-mail address, the password or the code is wrong") as refused:
+        await log_in(made, email, password)
+    assert not isinstance(refused.value, CodeNeeded)
+
+
+async def test_an_address_is_the_same_in_capitals_and_a_password_in_every_spelling(made):
+    await partner(made, password="Ångström and Björn")
+    await log_in(made, " WILHELMINA@QUUX.EXAMPLE ", "A\u030angstro\u0308m and Bjo\u0308rn")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["of an account", "of nobody"])
+async def test_guesses_are_limited_by_account_and_address(made, clock, known):
+    await partner(made)
+    email = FORM["email"] if known else "nobody@x.example"
+    for _ in range(10):
+        with pytest.raises(Unauthorized):
+            await log_in(made, email, "guess number one")
+    with pytest.raises(TooMany, match="15 minutes") as refused:
+        await log_in(made, email)
+    assert refused.value.retry_s == 900
+    if known:  # the owner, elsewhere, is not locked out
+        await log_in(made, address="198.51.100.1")
+    clock.forward(900)
+    if known:
+        await log_in(made)
+
+
+async def test_guesses_from_many_addresses_are_limited_by_account(made):
+    await partner(made)
+    for n in range(50):
+        with pytest.raises(Unauthorized):
+            await log_in(made, password="guess number one", address=f"198.51.100.{n}")
+    with pytest.raises(TooMany, match="60 minutes"):
+        await log_in(made, address="198.51.100.99")
+
+
+async def test_guesses_at_many_accounts_are_limited_by_address(made):
+    for n in range(200):
+        with pytest.raises(Unauthorized):
+            await log_in(made, f"a{n}@x.example", address=f"2001:db8::{n:x}")  # one /64
+    with pytest.raises(TooMany):
+        await log_in(made, "b@x.example", address="2001:db8::ffff:1")
+
+
+async def test_a_log_in_that_succeeds_begins_anew(made):
+    await partner(made)
+    for _ in range(3):
+        for _ in range(9):
+            with pytest.raises(Unauthorized):
+                await log_in(made, password="guess number one")
+        await log_in(made)
+
+
+async def test_a_password_of_another_cost_is_hashed_again(made):
+    account = await partner(made)
+    people = made.accounts._office.people
+    from argon2 import PasswordHasher
+
+    dear = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+    await people.change(account.id, lambda person: person.with_secrets(password=dear))
+    await log_in(made)
+    assert "m=8,t=1" in (await people.get(account.id)).secrets["password"]
+    await log_in(made)
+
+
+# Passwords.
+
+
+async def test_a_forgotten_password_is_replaced_and_sessions_end(made):
+    await partner(made)
+    cookie, _ = await log_in(made)
+    await made.accounts.ask_reset(FORM["email"].upper(), PEER)
+    first = await token(made)
+    made.clock.forward(1)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    link = await token(made)
+    with pytest.raises(InvalidForm):
+        await made.accounts.reset(link, "short")
+    await made.accounts.reset(link, OTHER_PASSWORD)
+    assert await made.sessions.find(cookie) is None
+    with pytest.raises(Unauthorized):
+        await log_in(made)
+    await log_in(made, password=OTHER_PASSWORD)
+    with pytest.raises(NotFound):  # the others end with it
+        await made.accounts.reset(first, PASSWORD)
+
+
+async def test_nothing_tells_whether_there_is_such_an_account(made):
+    await made.accounts.ask_reset("nobody@x.example", PEER)
+    await made.accounts.register(FORM, PEER)
+    mails = len(await made.outbox.list(10))
+    await made.accounts.ask_reset(FORM["email"], PEER)  # unconfirmed
+    assert len(await made.outbox.list(10)) == mails
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await made.accounts.ask_reset("nobody@x.example", PEER)
+    assert loop.time() - began >= 0.25
+
+
+@pytest.mark.parametrize("email", [FORM["email"], "nobody@x.example"], ids=["of an account", "of nobody"])
+async def test_mails_that_strangers_cause_are_limited(made, email):
+    await partner(made)
+    outcomes = await asyncio.gather(*(made.accounts.ask_reset(email, f"192.0.2.{n}") for n in range(6)), return_exceptions=True)
+    assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == (2 if email == FORM["email"] else 1)
+
+
+async def test_a_password_is_changed_by_who_knows_the_old_one(made):
+    account = await partner(made)
+    cookie, _ = await log_in(made)
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.change_password(account, "not the old one", OTHER_PASSWORD)
+    assert list(refused.value.problems) == ["old"]
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.change_password(account, PASSWORD, "short")
+    assert list(refused.value.problems) == ["new"]
+    await made.accounts.change_password(account, PASSWORD, OTHER_PASSWORD)
+    assert await made.sessions.find(cookie) is None
+    await log_in(made, password=OTHER_PASSWORD)
+
+
+async def test_a_stolen_session_does_not_guess_the_password(made):
+    account = await partner(made)
+    for _ in range(10):
+        with pytest.raises(InvalidForm):
+            await made.accounts.remove(account, "guess number one")
+    with pytest.raises(TooMany):
+        await made.accounts.remove(account, PASSWORD)
+
+
+# Codes of an authenticator.
+
+
+async def with_totp(made):
+    account = await partner(made)
+    secret, uri = await made.accounts.begin_totp(account)
+    assert uri.startswith("otpauth://totp/pixeld:") and secret in uri
+    code = pyotp.TOTP(secret)
+    account = await made.accounts.confirm_totp(account, code.at(made.clock() // 1000))
+    made.clock.forward(30)
+    return account, code
+
+
+async def test_codes_are_wanted_once_one_was_seen(made, clock):
+    account = await partner(made)
+    secret, _ = await made.accounts.begin_totp(account)
+    await log_in(made)
+    with pytest.raises(InvalidForm):
+        await made.accounts.confirm_totp(account, "000000")
+    await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(clock() // 1000))
+    with pytest.raises(CodeNeeded):
+        await log_in(made)
+
+
+async def test_a_code_that_was_never_begun_is_wrong(made):
+    with pytest.raises(InvalidForm):
+        await made.accounts.confirm_totp(await partner(made), "123456")
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "right"),
+    [(0, True), (-30, True), (30, True), (-90, False), (60, False)],
+    ids=["now", "half a minute ago", "in half a minute", "too old", "too early"],
+)
+async def test_a_code_is_right_for_a_while(made, clock, offset_s, right):
+    account, code = await with_totp(made)
+    clock.forward(60)
+    if right:
+        assert (await log_in(made, code=f" {code.at(clock() // 1000 + offset_s)} "))[1].id == account.id
+    else:
+        with pytest.raises(Unauthorized, match="password or the code"):
+            await log_in(made, code=code.at(clock() // 1000 + offset_s))
+
+
+async def test_a_code_works_once(made, clock):
+    _, code = await with_totp(made)
+    now = code.at(clock() // 1000)
+    outcomes = await asyncio.gather(*(log_in(made, code=now) for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(outcome, Unauthorized) for outcome in outcomes) == 3
+
+
+async def test_whether_the_password_is_right_shows_only_with_a_right_one(made):
+    await with_totp(made)
+    with pytest.raises(Unauthorized) as refused:
+        await log_in(made, password=OTHER_PASSWORD)
+    assert not isinstance(refused.value, CodeNeeded)
+
+
+async def test_guesses_of_codes_are_limited(made):
+    await with_totp(made)
+    for n in range(10):
+        with pytest.raises(Unauthorized):
+            await log_in(made, code="000000", address=f"192.0.2.{n}")
+    with pytest.raises(TooMany):
+        await log_in(made, code="000000", address="192.0.2.99")
+
+
+async def test_codes_end_with_the_password(made):
+    account, _ = await with_totp(made)
+    with pytest.raises(InvalidForm):
+        await made.accounts.end_totp(account, OTHER_PASSWORD)
+    assert not (await made.accounts.end_totp(account, PASSWORD)).totp
+    await log_in(made)
+
+
+# Sessions.
+
+
+async def test_a_session_ends_two_hours_after_its_last_use(made, clock):
+    await partner(made)
+    cookie, _ = await log_in(made)
+    clock.forward(2 * 3600 - 1)
+    assert await made.sessions.find(cookie)
+    clock.forward(2 * 3600 - 1)
+    assert await made.sessions.find(cookie)
+    clock.forward(2 * 3600)
+    assert await made.sessions.find(cookie) is None
+
+
+async def test_a_session_ends_twelve_hours_after_its_log_in(made, clock):
+    await partner(made)
+    cookie, _ = await log_in(made)
+    for _ in range(12):
+        assert await made.sessions.find(cookie)
+        clock.forward(3600)
+    assert await made.sessions.find(cookie) is None
+
+
+async def test_each_log_in_is_a_session_of_its_own(made):
+    await partner(made)
+    one, other = [(await log_in(made))[0] for _ in range(2)]
+    found = [await made.sessions.find(cookie) for cookie in (one, other)]
+    assert found[0].id != found[1].id and found[0].csrf != found[1].csrf
+    await made.sessions.close(one)
+    assert await made.sessions.find(one) is None and await made.sessions.find(other)
+    await made.sessions.close_all(found[1].account.id)
+    assert await made.sessions.find(other) is None
+
+
+@pytest.mark.parametrize("alter", [lambda c: c + "x", lambda c: c[:-1], lambda c: "", lambda c: "." + c, lambda c: "x" * 10_000])
+async def test_another_cookie_is_no_session(made, alter):
+    await partner(made)
+    cookie, _ = await log_in(made)
+    assert await made.sessions.find(alter(cookie)) is None
+
+
+async def test_what_redis_has_of_a_session_or_a_key_opens_nothing(made, redis):
+    account = await partner(made)
+    cookie, _ = await log_in(made)
+    text, _ = await made.keys.create(account.scope, "a key", account.who)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    link = await token(made)
+    stored = b"".join([key + repr(await redis.hgetall(key)).encode() for key in await redis.keys("*") if b":mail:" not in key
+                       and await redis.type(key) == b"hash"])  # fmt: skip
+    for secret in (cookie, text, link):
+        assert secret.rpartition(".")[2].rpartition("_")[2].encode() not in stored
+
+
+# Keys.
+
+
+async def test_a_key_is_shown_once_and_reads_what_its_owner_may(made, clock):
+    account = await partner(made)
+    text, info = await made.keys.create(account.scope, " my sheet ", account.who)
+    assert text.startswith(info.prefix + "_") and len(text) == 4 + 8 + 1 + 32
+    assert (info.name, info.used_ms, info.created_ms) == ("my sheet", None, clock())
+    assert await made.keys.scope_of(text) == Scope.partner("blog")
+    clock.forward(59)
+    await made.keys.scope_of(text)
+    (found,) = await made.keys.list(account.scope)
+    assert found.used_ms == clock() // 60_000 * 60_000 - 60_000 or found.used_ms == clock() // 60_000 * 60_000
+    clock.forward(3600)
+    await made.keys.scope_of(text)
+    assert (await made.keys.list(account.scope))[0].used_ms == clock() // 60_000 * 60_000
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        pytest.param(lambda text: "", id="none"),
+        pytest.param(lambda text: text[:-1] + ("a" if text[-1] != "a" else "b"), id="one character is another"),
+        pytest.param(lambda text: text[:12], id="its prefix"),
+        pytest.param(lambda text: text + "\n", id="a line break behind it"),
+        pytest.param(lambda text: "pxk_aaaaaaaa_" + text[13:], id="of another id"),
+        pytest.param(lambda text: "x" * 10_000, id="anything"),
+    ],
+)
+async def test_what_is_no_key_reads_nothing(made, alter):
+    account = await partner(made)
+    text, _ = await made.keys.create(account.scope, "k", account.who)
+    with pytest.raises(Unauthorized, match="Bearer pxk_"):
+        await made.keys.scope_of(alter(text))
+
+
+async def test_a_key_is_revoked_by_its_owner_alone(made):
+    account = await partner(made)
+    text, info = await made.keys.create(account.scope, "k", account.who)
+    for scope in (Scope.partner("other"), Scope.client("blog"), Scope.operator()):
+        assert await made.keys.list(scope) == []
+        with pytest.raises(NotFound):
+            await made.keys.revoke(scope, info.id, "x")
+    await made.keys.revoke(account.scope, info.id, account.who)
+    with pytest.raises(Unauthorized):
+        await made.keys.scope_of(text)
+    with pytest.raises(NotFound):
+        await made.keys.revoke(account.scope, info.id, account.who)
+
+
+async def test_keys_are_few_and_have_names_and_an_operator_has_none(made):
+    account = await partner(made)
+    for name in ("", " ", "x" * 101, "a\nb"):
+        with pytest.raises(InvalidForm):
+            await made.keys.create(account.scope, name, account.who)
+    with pytest.raises(Forbidden, match="admin API"):
+        await made.keys.create(Scope.operator(), "k", "operator:1")
+    for n in range(20):
+        await made.keys.create(account.scope, f"k{n}", account.who)
+    with pytest.raises(Forbidden, match="revoke one"):
+        await made.keys.create(account.scope, "k", account.who)
+
+
+# One's own data.
+
+
+async def test_contact_data_is_corrected(made):
+    account = await partner(made)
+    changes = {"contact_name": "W. Quux", "postal": "", "site": "https://new.example/", "promotion": "a\r\nb", "name": "Teapots"}
+    after = await made.accounts.correct(account, changes, account.version)
+    contact = after.contact
+    assert (contact.contact_name, contact.address, contact.site, contact.promotion) == ("W. Quux", "", "https://new.example/", "a\nb")
+    assert contact.email == FORM["email"] and made.registry.snapshot.partners["blog"].name == "Teapots"
+    assert await made.accounts.account(account.id) == after
+
+
+async def test_two_who_edit_one_account_are_told(made):
+    account = await partner(made)
+    await made.accounts.correct(account, {"contact_name": "First"}, account.version)
+    with pytest.raises(Conflict, match="nothing was changed"):
+        await made.accounts.correct(account, {"contact_name": "Second"}, account.version)
+    assert (await made.accounts.account(account.id)).contact.contact_name == "First"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"contact_name": ""}, "contact_name", id="a name is needed"),
+        pytest.param({"role": "operator"}, "role", id="the role"),
+        pytest.param({"partner_id": "other"}, "partner_id", id="the id"),
+        pytest.param({"email": "x"}, "email", id="no address"),
+    ],
+)
+async def test_what_cannot_be_changed_stays(made, changes, field):
+    account = await partner(made)
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.correct(account, changes, account.version)
+    assert list(refused.value.problems) == [field]
+    assert await made.accounts.account(account.id) == account
+
+
+async def test_a_client_has_no_site(made):
+    account = await client(made)
+    with pytest.raises(InvalidForm):
+        await made.accounts.correct(account, {"site": "https://x.example/"}, account.version)
+    assert (await made.accounts.correct(account, {"contact_name": "C."}, account.version)).contact.contact_name == "C."
+
+
+async def test_a_new_address_counts_once_its_mail_is_followed(made):
+    account = await partner(made)
+    after = await made.accounts.correct(account, {"email": "new@quux.example"}, account.version)
+    assert after.contact.email == FORM["email"]
+    (mail,) = await made.outbox.list(1)
+    assert mail.to == "new@quux.example"
+    await log_in(made)
+    confirmed = await made.accounts.confirm(await token(made))
+    assert confirmed.contact.email == "new@quux.example"
+    assert (await log_in(made, "new@quux.example"))[1] == confirmed
+    with pytest.raises(Unauthorized):
+        await log_in(made)
+    assert any(mail.to == FORM["email"] and mail.subject == "Your e-mail address was changed" for mail in await made.outbox.list(9))
+    made.clock.forward(1)
+    await partner(made, partner_id="blog2")  # the old address is free
+
+
+async def test_a_new_address_that_has_an_account_is_told_by_mail_only(made):
+    other = await client(made)
+    account = await partner(made)
+    made.clock.forward(1)
+    await made.accounts.correct(account, {"email": "CLARA@shop.example"}, account.version)
+    (mail,) = await made.outbox.list(1)
+    assert (mail.to, mail.subject, mail.account_id) == ("CLARA@shop.example", "You have an account already", other.id)
+    assert (await made.accounts.account(account.id)).contact.email == FORM["email"]
+
+
+async def test_an_address_may_change_its_capitals(made):
+    account = await partner(made)
+    after = await made.accounts.correct(account, {"email": FORM["email"].lower()}, account.version)
+    assert after.contact.email == FORM["email"].lower()
+    await log_in(made)
+
+
+async def test_being_written_to_is_a_choice(made):
+    account = await partner(made)
+    assert account.other_programmes
+    assert not (await made.accounts.set_other_programmes(account, False)).other_programmes
+    assert not (await made.accounts.account(account.id)).other_programmes
+
+
+async def test_everything_that_is_held_can_be_taken_along(made):
+    await made.registry.add_client(SHOP, "admin")
+    account = await partner(made)
+    await made.registry.set_member("shop", "blog", {"status": "applied"}, account.who)
+    await log_in(made)
+    await made.keys.create(account.scope, "my sheet", account.who)
+    held = await made.accounts.export(account)
+    assert held["contact"] == {
+        "contact_name": "Wilhelmina Quux", "email": FORM["email"], "address": FORM["postal"], "site": FORM["site"],
+        "promotion": FORM["promotion"],
+    }  # fmt: skip
+    assert held["partner"] == {"id": "blog", "name": FORM["name"]} and held["memberships"] == {"shop": "applied"}
+    assert len(held["sessions"]) == 1 and held["keys"][0]["name"] == "my sheet"
+    assert [mail["subject"] for mail in held["mails"]] == ["Confirm your e-mail address"]
+    assert {change["what"] for change in held["changes"]} >= {f"accounts/{account.id}", "partners/blog", "members/shop/blog"}
+    assert "argon2" not in repr(held)
+
+
+async def test_a_client_and_an_operator_take_theirs_along(made):
+    shop, olga = await client(made), await operator(made)
+    assert (await made.accounts.export(shop))["keys"] == []
+    assert "keys" not in await made.accounts.export(olga)
+
+
+async def test_one_of_a_clients_accounts_goes_and_the_others_stay(made):
+    clara, dora = await client(made), await client(made, "dora@shop.example")
+    text, _ = await made.keys.create(clara.scope, "k", clara.who)
+    await made.accounts.remove(clara, PASSWORD)
+    assert await made.accounts.of_subject(Role.CLIENT, "shop") == [dora]
+    assert await made.keys.scope_of(text) == Scope.client("shop")  # the client's, not hers
+    await client(made)
+
+
+async def test_who_was_removed_can_register_again_under_another_id(made):
+    account = await partner(made)
+    await made.accounts.remove(account, PASSWORD)
+    with pytest.raises(InvalidForm, match="taken"):
+        await made.accounts.register(FORM, PEER)
+    await partner(made, partner_id="blog2")
+
+
+async def test_a_removed_partner_earns_no_more(made):
+    await made.registry.add_client(SHOP, "admin")
+    account = await partner(made)
+    await made.registry.set_member("shop", "blog", {"status": "approved"}, "admin")
+    text, _ = await made.keys.create(account.scope, "k", account.who)
+    cookie, _ = await log_in(made)
+    await made.accounts.remove(account, PASSWORD)
+    assert made.registry.snapshot.members == {("shop", "blog"): Status.ENDED}
+    assert made.registry.snapshot.partners["blog"].name == "blog"
+    assert await made.sessions.find(cookie) is None
+    with pytest.raises(Unauthorized):
+        await made.keys.scope_of(text)
+    with pytest.raises(Unauthorized):
+        await log_in(made)
+    with pytest.raises(NotFound):
+        await made.accounts.account(account.id)
+
+
+# Who did what.
+
+
+async def test_every_change_is_on_the_audit_stream_and_names_nobody(made, redis):
+    account = await partner(made)
+    await made.accounts.correct(account, {"name": "Teapots & Co", "postal": "Elsewhere 7"}, account.version)
+    await made.accounts.set_other_programmes(account, False)
+    await made.accounts.change_password(account, PASSWORD, OTHER_PASSWORD)
+    _, info = await made.keys.create(account.scope, "Wilhelmina's own", account.who)
+    await made.keys.revoke(account.scope, info.id, account.who)
+    secret, _ = await made.accounts.begin_totp(account)
+    await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    await made.accounts.end_totp(account, OTHER_PASSWORD)
+    await made.accounts.invite(Role.OPERATOR, "", "olga@track.example", "operator:1")
+    await made.policies.post("New words", False, "", "operator:1")
+    await made.rotate("operator:1")
+    await made.accounts.remove(account, OTHER_PASSWORD)
+    changes = await made.registry.audit(100)
+    own = [change["what"].replace(account.id, "ID").replace(info.id, "KEY") for change in changes if change["who"] == "partner:blog"]
+    assert own[::-1] == [
+        "partners/blog", "accounts/ID", "partners/blog", "accounts/ID/contact", "accounts/ID/other_programmes",
+        "accounts/ID/password", "keys/KEY", "keys/KEY", "accounts/ID/totp", "accounts/ID/totp", "partners/blog", "accounts/ID",
+    ]  # fmt: skip
+    assert [change["what"] for change in changes if change["who"] == "operator:1"] == ["vault", "policies/2", "invitations"]
+    told = repr(await redis.xrange("pixeld:{registry}:audit"))
+    for personal in ("Wilhelmina", "Teapots", "Hollow", "Elsewhere", "quux", "olga"):
+        assert personal not in told
