@@ -96,7 +96,7 @@ class MemoryReports:
         self.asked = query
         return self.performance_report
 
-    async def orders(self, scope, query):
+    async def orders(self, scope, query, clients=None):
         self.asked = query
         return self.orders_page
 
