@@ -12,6 +12,7 @@ import asyncio
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from pixeld.ingest.watch import Look
 from pixeld.metrics import Metrics
 from pixeld.operations import Node as AnyNode
 from pixeld.operations import ServerOperations
+from pixeld.parts.accounts import open_accounts
 from pixeld.parts.crew import WORKERS, Crew
 from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
@@ -42,10 +44,11 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, house, keys, server
+from pixeld.web import admin, house, keys, server, tenants
 from pixeld.web import demo as demo_pages
 from pixeld.web.certificates import Certificate
 from pixeld.web.origin import Origin
+from pixeld.web.rate import Limiter
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -184,7 +187,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     _gauges(metrics, operations, node, flushers, crew)
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
-    admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
+    admin_app[keys.DECISIONS] = decisions = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     admin_certificate = Certificate.of(settings, "admin_tls")
     admin_socket = server.bind(settings.admin_host, settings.admin_port)
@@ -196,6 +199,11 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     tracker_url = settings.tracker_url
     home = _house(settings, intake.origin if intake else None)
+    if settings.portal:
+        parties = open_accounts(stack, tasks, settings, data, links.redis, registry, clock)
+        limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
+        needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
+        home.add_subapp(tenants.PREFIX, tenants.application(needed))
     if settings.portal and intake is None:
         place = data.socket("house.sock")
         stack.callback(place.unlink, missing_ok=True)

@@ -80,6 +80,8 @@ class Settings:
         "its share: fewer where an address has few connections.",
     )
     rate_burst: int = setting(100, "Clicks and impressions stored for one address at once, before rate_per_s holds.")
+    api_per_s: float = setting(10.0, "Requests to /api/v1 with one key each second, on average; more are a 429.")
+    api_burst: int = setting(50, "Requests to /api/v1 with one key at once, before api_per_s holds.")
     buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
     spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
     queue_bytes: int = setting(
@@ -179,6 +181,8 @@ def _problems(s: Settings) -> list[str | None]:
         between("keepalive_s", 0.1, 3600),
         between("rate_per_s", 0, 1_000_000),
         between("rate_burst", 1, 1_000_000),
+        between("api_per_s", 0.001, 1_000_000),
+        between("api_burst", 1, 1_000_000),
         between("buffer_bytes", _LEAST_BYTES, 1 << 36),
         between("spill_bytes", _LEAST_BYTES, 1 << 44),
         between("redis_replicas", 0, 16),

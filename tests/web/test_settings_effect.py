@@ -15,10 +15,12 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from pixeld import app
+from pixeld.accounts.vault import new_secret
 from pixeld.cli import Unreachable
 from pixeld.cli.server import Server as AdminApi
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
+from pixeld.domain.reports import Scope
 from pixeld.parts import flushing as flushing_part
 from pixeld.settings import Settings
 from pixeld.storage import keys
@@ -27,6 +29,7 @@ from pixeld.web import tracking
 from tests.certificates import certificate
 from tests.process import Browser
 from tests.services import free_port
+from tests.tenants import api_key
 
 NOWHERE = "clickhouse://127.0.0.1:1/pixeld"  # flushing stands still, and none of this is about flushing
 BIG = "&".join(f"s{n}={'x' * 500}" for n in range(1, 6))  # a click of some 2,800 bytes
@@ -325,6 +328,18 @@ async def rate(start, **_):
         assert [(await get(running))[1]["x-pixeld"] for _ in range(200)] == ["ok"] * 200
 
 
+async def api_rate(start, redis, **_):
+    secret = new_secret()
+    async with start(portal=True, vault_keys=secret, api_per_s=0.001, api_burst=2) as running:
+        key = await api_key(redis, secret, Scope.client("shop"))
+        asked = plain("/api/v1/me", f"Authorization: Bearer {key}")
+        said = [await raw(running.public, asked) for _ in range(3)]
+        assert [reply.partition(b" ")[2][:3] for reply in said] == [b"200", b"200", b"429"]
+        assert b"Retry-After: 1000\r\n" in said[-1]
+    async with start(portal=True, vault_keys=secret) as running:
+        assert [(await raw(running.public, asked))[9:12] for _ in range(20)] == [b"200"] * 20
+
+
 async def keepalive_s(start, **_):
     async with start(keepalive_s=0.1) as running:
         request = plain("/t/shop/c/blog").replace(b"Connection: close\r\n", b"")
@@ -431,6 +446,7 @@ EFFECTS = {
         ("tls_cert", "tls_key"): tls,
         ("admin_tls_cert", "admin_tls_key", "admin_tls_ca"): admin_tls,
         ("rate_per_s", "rate_burst"): rate,
+        ("api_per_s", "api_burst"): api_rate,
         ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
         **{
             (effect.__name__,): effect
@@ -447,11 +463,11 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, monkeypatch):
-    if name in ("tls_key", "admin_tls_key", "admin_tls_ca", "rate_burst", "flush_max_events", "flush_keep_s", "lease_s"):
+async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, redis, monkeypatch):
+    if name in ("tls_key", "admin_tls_key", "admin_tls_ca", "rate_burst", "api_burst", "flush_max_events", "flush_keep_s", "lease_s"):
         assert name in EFFECTS  # seen together with its sibling
         return
-    await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, monkeypatch=monkeypatch)
+    await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, redis=redis, monkeypatch=monkeypatch)
 
 
 def test_chunk_ids_of_a_start_come_after_those_of_the_one_before(tmp_path):
