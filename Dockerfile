@@ -3,6 +3,7 @@
 # Events, keys and the admin token are in /data, which must be a volume that outlives the container.
 # The admin listener is on 127.0.0.1 inside the container: `docker exec <container> pixeld client list` reaches it, and nothing
 # else does. To reach it from outside, set PIXELD_ADMIN_HOST=0.0.0.0 and publish it to this machine only: -p 127.0.0.1:8001:8001
+# It warns then that it has no TLS: other containers of its networks reach it. PIXELD_ADMIN_TLS_CERT and _KEY give it some.
 
 FROM python:3.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -27,8 +28,11 @@ EXPOSE 8000 8001
 # 18 s for an orderly end, and some more: `docker stop --time 25`
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["python", "-c", "\
-import http.client, os; \
-peer = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PIXELD_ADMIN_PORT', 8001)), timeout=3); \
+import http.client, os, ssl; \
+at = '127.0.0.1', int(os.environ.get('PIXELD_ADMIN_PORT', 8001)); \
+tls = 'PIXELD_ADMIN_TLS_CERT' in os.environ; \
+context = ssl._create_unverified_context(); \
+peer = http.client.HTTPSConnection(*at, timeout=3, context=context) if tls else http.client.HTTPConnection(*at, timeout=3); \
 peer.request('GET', '/livez'); \
 raise SystemExit(peer.getresponse().status != 200)"]
 ENTRYPOINT ["pixeld"]

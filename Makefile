@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # the quick ones first, so that a mistake is known soon
-TESTS := tests/unit tests/contract tests/wire tests/web tests/flow tests/browser
+TESTS := tests/unit tests/contract tests/wire tests/web tests/flow tests/isolation tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench fuzz faults docs clean

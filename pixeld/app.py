@@ -12,11 +12,13 @@ import asyncio
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixeld import logs
 from pixeld.clock import now_ms
@@ -32,7 +34,7 @@ from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
 from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
-from pixeld.parts.stopping import limit, on_signals
+from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
@@ -42,8 +44,14 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, keys, server
+from pixeld.web import admin, house, keys, server, tenants
 from pixeld.web import demo as demo_pages
+from pixeld.web.certificates import Certificate
+from pixeld.web.origin import Origin
+from pixeld.web.rate import Limiter
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +76,7 @@ class Server:
     registry: Registry
     reports: Reports
     failed: asyncio.Future[None]
+    renew: Callable[[], None]  #: read the certificates of all listeners anew, for connections from now on
 
 
 async def serve(
@@ -79,18 +88,23 @@ async def serve(
     clock: Callable[[], int] = now_ms,
 ) -> None:
     """Run until SIGTERM or SIGINT (or `stop`), then stop in order within `shutdown_s`; a second signal ends at once.
+    SIGHUP has certificates read anew; it stops the demo, which belongs to a terminal.
 
     Raises PixeldError when the server can't start, or when a part of it has failed for good.
     """
     logs.configure(settings.log_level)
     stop = stop or asyncio.Event()
     on_signals(stop)
+    hung_up = asyncio.Event()
+    on_hangup(stop.set if demo else hung_up.set)
     late = limit(settings.shutdown_s)
     try:
         async with running(settings, with_demo=demo, clock=clock) as parts:
             started(parts.started)
             parts.failed.add_done_callback(lambda _: stop.set())
+            renewing = asyncio.create_task(_renew(hung_up, parts.renew))
             await stop.wait()
+            renewing.cancel()
             parts.operations.stopping = True
             log.info("stopping")
             late.start()
@@ -98,6 +112,14 @@ async def serve(
                 parts.failed.result()
     finally:
         late.cancel()
+
+
+async def _renew(hung_up: asyncio.Event, renew: Callable[[], None]) -> None:
+    """For ever. A signal that came while the server was starting is obeyed now."""
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        renew()
 
 
 @asynccontextmanager
@@ -166,33 +188,60 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     _gauges(metrics, operations, node, flushers, crew)
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
-    admin_app[keys.DECISIONS] = Decisions(links.redis, warehouse, node.buffer, clock)
+    admin_app[keys.DECISIONS] = decisions = Decisions(links.redis, warehouse, node.buffer, clock)
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     if parties is not None:
         admin_app[keys.PARTIES] = parties
     admin_app[keys.TRACKER_URL] = settings.tracker_url
+    admin_certificate = Certificate.of(settings, "admin_tls")
     admin_socket = server.bind(settings.admin_host, settings.admin_port)
-    admin_listener = await server.listen_plainly(admin_app, admin_socket)
+    if admin_certificate is None and not server.is_loopback(admin_socket):
+        where = {"admin_host": settings.admin_host}
+        log.warning("the admin listener is open to a network and has no TLS; see admin_tls_cert", extra=where)
+    admin_listener = await server.listen_plainly(admin_app, admin_socket, admin_certificate)
     stack.push_async_callback(admin_listener.stop)
 
     tracker_url = settings.tracker_url
+    home = _house(settings, intake.origin if intake else None)
+    if parties is not None:
+        limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
+        needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
+        home.add_subapp(tenants.PREFIX, tenants.application(needed))
+    if settings.portal and intake is None:
+        place = data.socket("house.sock")
+        stack.callback(place.unlink, missing_ok=True)
+        house_listener = await server.listen_plainly(home, server.bind_unix(place))
+        stack.push_async_callback(house_listener.stop)
+        crew.house = str(place)
     await crew.start(stack, tasks)
+    if with_demo:
+        home.add_subapp("/demo", demo_pages.application(demo_pages.Demo(tracker_url, reports, operations)))
     if intake is not None:
-        demo = demo_pages.application(demo_pages.Demo(tracker_url, reports, operations)) if with_demo else None
-        await intake.listen(stack, public_socket, demo)
+        await intake.listen(stack, public_socket, home)
     if with_demo:
         await demo_pages.register(registry, tracker_url)
     flushers.adopt()
 
-    admin_url = f"http://{settings.admin_host}:{admin_socket.getsockname()[1]}"
+    admin_url = f"{'https' if admin_certificate else 'http'}://{settings.admin_host}:{admin_socket.getsockname()[1]}"
     operator_url = await first_operator(parties, tracker_url) if parties is not None else None
     demo_url = f"{tracker_url}/demo/" if with_demo else None
     started = Started(tracker_url, admin_url, settings.data_dir.resolve(), demo_url, operator_url)
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
     stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
-    return Server(started, operations, registry, reports, failed)
+    def renew() -> None:
+        for certificate in (admin_certificate, intake.certificate if intake else None):
+            if certificate is not None:
+                certificate.renew()
+        crew.renew()
+
+    return Server(started, operations, registry, reports, failed, renew)
+
+
+def _house(settings: Settings, origin: Origin | None) -> web.Application:
+    """What the public sees beside tracking. `origin` finds where visitors are; None when workers do."""
+    return house.application(origin)
 
 
 async def _embedded_redis(stack: AsyncExitStack, tasks: Tasks, settings: Settings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pixeld.storage import migrations as schema
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect, fitness
 from pixeld.storage.warehouse import Warehouse
-from pixeld.web.server import bind
+from pixeld.web.certificates import Certificate
+from pixeld.web.server import bind, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ async def check(settings: Settings) -> list[Finding]:
     ports = (("public", settings.host, settings.port), ("admin", settings.admin_host, settings.admin_port))
     return [
         running or Finding("data directory", True, f"{settings.data_dir.resolve()} can be used"),
-        *(_port(*port) for port in ports if running is None),
+        *(_port(settings, *port) for port in ports if running is None),
         await _redis(settings),
         await _clickhouse(settings, in_use=running is not None and running.ok),
         _policy(settings),
-        *([_tls(settings)] if settings.tls_cert else []),
+        *(_tls(settings, name) for name in ("tls", "admin_tls") if getattr(settings, f"{name}_cert")),
         *([_country_db(settings)] if settings.country_db else []),
     ]
 
@@ -94,12 +94,16 @@ def _running(settings: Settings) -> Finding | None:
     return None
 
 
-def _port(name: str, host: str, port: int) -> Finding:
+def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
     try:
-        bind(host, port).close()
+        with bind(host, port) as bound:
+            private = is_loopback(bound)
     except PixeldError as error:
         return Finding(f"{name} port", False, str(error))
-    return Finding(f"{name} port", True, f"{host}:{port} is free")
+    advice = ""
+    if name == "admin" and not private and settings.admin_tls_cert is None:
+        advice = "its token can be read on the network it is open to; set admin_tls_cert, or let only this machine reach it"
+    return Finding(f"{name} port", True, f"{host}:{port} is free", advice)
 
 
 async def _redis(settings: Settings) -> Finding:
@@ -152,13 +156,13 @@ def _policy(settings: Settings) -> Finding:
     return Finding("privacy policy", True, detail)
 
 
-def _tls(settings: Settings) -> Finding:
-    assert settings.tls_cert is not None
+def _tls(settings: Settings, name: str) -> Finding:
+    called = name.replace("_", " ")
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        return Finding("tls", False, f"tls_cert and tls_key cannot be used together: {error}")
-    return Finding("tls", True, f"{settings.tls_cert}")
+        Certificate.of(settings, name)
+    except PixeldError as error:
+        return Finding(called, False, str(error))
+    return Finding(called, True, f"{getattr(settings, f'{name}_cert')}")
 
 
 def _country_db(settings: Settings) -> Finding:

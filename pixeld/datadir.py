@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from typing import IO
 from pixeld.domain.tokens import Keyring
 from pixeld.errors import DataDirInUse, SettingsError
 
+_SOCKET_PATH_MAX = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 _NODE = re.compile(r"([0-9a-f]{12}) (\d+)")
 
 
@@ -27,6 +29,7 @@ class DataDir:
 
     def __init__(self, path: Path, holder: str) -> None:
         self.path = path
+        self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path, holder)
@@ -101,8 +104,20 @@ class DataDir:
         """Keep the registry's picture."""
         write(self.path / "registry.json", picture.decode())
 
+    def socket(self, name: str) -> Path:
+        """Where to bind a unix socket. Not in here when the path would be too long for the system: then in a folder of ours
+        that `close` removes.
+        """
+        path = self.path.resolve() / name
+        if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+            return path
+        self._elsewhere = self._elsewhere or tempfile.TemporaryDirectory(prefix="pixeld-")
+        return Path(self._elsewhere.name) / name
+
     def close(self) -> None:
         """Let another process have it."""
+        if self._elsewhere is not None:
+            self._elsewhere.cleanup()
         self._lock.close()
 
     def _name(self) -> str:

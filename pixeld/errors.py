@@ -96,7 +96,7 @@ class AlreadyExists(PixeldError):
 
 
 class Conflict(PixeldError):
-    """Somebody else has changed the thing since it was read; nothing was overwritten."""
+    """Somebody else has changed it since it was read; nothing was changed."""
 
     status = 409
     code = "conflict"

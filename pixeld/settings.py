@@ -55,6 +55,11 @@ class Settings:
     )
     tls_cert: Path | None = setting(None, "Certificate chain (PEM) of the public listener; with tls_key.")
     tls_key: Path | None = setting(None, "Private key (PEM) of the public listener.")
+    admin_tls_cert: Path | None = setting(None, "Certificate chain (PEM) of the admin listener; with admin_tls_key.")
+    admin_tls_key: Path | None = setting(None, "Private key (PEM) of the admin listener.")
+    admin_tls_ca: Path | None = setting(
+        None, "Certificates (PEM) by which commands know the admin listener, beside those that the system trusts."
+    )
     fast_path: bool = setting(True, "Answer tracking requests inside the protocol; off: ordinary handlers, same bytes.")
     cookie_name: str = setting("pxref", "Name of the referral cookie.")
     p3p: bool = setting(True, "Send the P3P header and serve /w3c/p3p.xml.")
@@ -75,6 +80,8 @@ class Settings:
         "its share: fewer where an address has few connections.",
     )
     rate_burst: int = setting(100, "Clicks and impressions stored for one address at once, before rate_per_s holds.")
+    api_per_s: float = setting(10.0, "Requests to /api/v1 with one key each second, on average; more are a 429.")
+    api_burst: int = setting(50, "Requests to /api/v1 with one key at once, before api_per_s holds.")
     buffer_bytes: int = setting(64 << 20, "Most bytes of events in memory that are not durable yet; then 503.")
     spill_bytes: int = setting(1 << 30, "Most bytes that the spill may take on disk; then 503.")
     queue_bytes: int = setting(
@@ -121,6 +128,11 @@ class Settings:
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1", "localhost") else self.host  # noqa: S104
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the public listener by https, from here or through a proxy."""
+        return self.tls_cert is not None or _scheme(self.tracker_url) == "https"
 
     def share(self) -> Settings:
         """One worker's settings: what is bounded for the whole server is bounded at its part of that, rounded up."""
@@ -169,6 +181,8 @@ def _problems(s: Settings) -> list[str | None]:
         between("keepalive_s", 0.1, 3600),
         between("rate_per_s", 0, 1_000_000),
         between("rate_burst", 1, 1_000_000),
+        between("api_per_s", 0.001, 1_000_000),
+        between("api_burst", 1, 1_000_000),
         between("buffer_bytes", _LEAST_BYTES, 1 << 36),
         between("spill_bytes", _LEAST_BYTES, 1 << 44),
         between("redis_replicas", 0, 16),
@@ -182,8 +196,9 @@ def _problems(s: Settings) -> list[str | None]:
         between("shutdown_s", 1, 600),
         between("workers", 0, 256),
     ]
-    if (s.tls_cert is None) != (s.tls_key is None):
-        found.append("tls_cert and tls_key go together: set both or neither")
+    for name in ("tls", "admin_tls"):
+        if (getattr(s, f"{name}_cert") is None) != (getattr(s, f"{name}_key") is None):
+            found.append(f"{name}_cert and {name}_key go together: set both or neither")
     if s.log_level not in ("debug", "info", "warning", "error"):
         found.append(f"log_level is {s.log_level!r}; it must be debug, info, warning or error")
     if not s.cookie_name.isascii() or not s.cookie_name.replace("-", "").replace("_", "").isalnum():

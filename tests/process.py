@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -26,6 +27,8 @@ class Process:
         self.env["PYTHONDEVMODE"] = "1"  # of its workers too
         settings = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": data_dir, "admin_token": TOKEN} | settings
         self.env |= {f"PIXELD_{name.upper()}": str(value) for name, value in settings.items()}
+        ca = settings.get("admin_tls_ca")
+        self.trust = ssl.create_default_context(cafile=ca) if ca else None  # who the admin listener must be
         self.child, self.browsers = None, []
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
@@ -73,7 +76,7 @@ class Process:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.admin + path, data, {"Authorization": f"Bearer {TOKEN}"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=30, context=self.trust) as response:
                 return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             with error:
@@ -81,7 +84,7 @@ class Process:
 
     def text(self, path):
         """What an admin address without a token answers."""
-        with urllib.request.urlopen(self.admin + path, timeout=30) as response:
+        with urllib.request.urlopen(self.admin + path, timeout=30, context=self.trust) as response:
             return response.read().decode()
 
     async def register(self, client="shop", partners=("blog", "deals"), **fields):
@@ -105,7 +108,7 @@ class Process:
         """The text of /metrics."""
 
         def ask():
-            with urllib.request.urlopen(self.admin + "/metrics", timeout=30) as response:
+            with urllib.request.urlopen(self.admin + "/metrics", timeout=30, context=self.trust) as response:
                 return response.read()
 
         return await asyncio.to_thread(ask)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 import click
 
 from pixeld.cli import Refused, Unreachable
+from pixeld.errors import SettingsError
 from pixeld.settings import Settings
 
 _CONNECT_S = 5.0
@@ -96,8 +98,10 @@ class Server:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
-        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._parts.hostname or "", self._parts.port, timeout=_CONNECT_S)
+        host, port = self._parts.hostname or "", self._parts.port
+        connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_S)
+        if self._parts.scheme == "https":
+            connection = http.client.HTTPSConnection(host, port, timeout=_CONNECT_S, context=_trust(self.settings))
         try:
             connection.connect()
         except OSError as error:
@@ -123,6 +127,13 @@ class Server:
             why = "nothing listens there"
         elif isinstance(error, socket.gaierror):
             why = "that host name is not known"
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"what answers at {self.url} has a certificate that isn't trusted: {error.verify_message}. Name the file "
+                "of that, or of its authority's, with PIXELD_ADMIN_TLS_CA; or say with --url the host name that it is for"
+            )
+        elif isinstance(error, ssl.SSLError):
+            why = f"it speaks no TLS that is understood here ({error.reason})"
         else:
             why = error.strerror or str(error)
         return (
@@ -166,7 +177,21 @@ def _admin_url(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.admin_host, settings.admin_host)  # noqa: S104 - not a bind
     if settings.admin_port == 0:
         raise click.UsageError("admin_port is 0, so that the server took any free port; say with --url which one")
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.admin_port}"
+    scheme = "https" if settings.admin_tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.admin_port}"
+
+
+def _trust(settings: Settings) -> ssl.SSLContext:
+    """What the system trusts, and `admin_tls_ca`: an authority's certificate, or the admin listener's own."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.admin_tls_ca is not None:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may have been signed by somebody else
+        try:
+            context.load_verify_locations(settings.admin_tls_ca)
+        except OSError as error:  # ssl.SSLError is one
+            raise SettingsError(f"admin_tls_ca {settings.admin_tls_ca} cannot be used: {error}") from error
+    return context
 
 
 def _token(settings: Settings) -> tuple[str | None, str]:

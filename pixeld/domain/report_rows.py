@@ -12,6 +12,7 @@ from pixeld.domain.orders import OrderStatus, order_status
 from pixeld.domain.reports import Dimension, Scope
 from pixeld.errors import BadInput
 
+NOT_FOR_PARTNERS = ("decided_by",)  #: columns of the list of orders
 MAX_ROWS = 20_000  #: of one performance report: some 8 MB of JSON; more is an export, not a report
 
 
@@ -147,7 +148,8 @@ def order_row(row: Mapping[str, Any], decision: Mapping[str, Any], now_s: int, s
         "flags": ["conflict"] if row["conflict"] else [],
     }
     if scope.role == "partner":
-        del shown["decided_by"]
+        for name in NOT_FOR_PARTNERS:
+            del shown[name]
     return shown
 
 

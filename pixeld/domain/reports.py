@@ -164,12 +164,17 @@ def decode_cursor(text: str) -> Position:
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         position = Position(*orjson.loads(raw[6:]))
-        whole = raw[:6] == _checksum(raw[6:]) and encode_cursor(position) == text
+        whole = raw[:6] == _checksum(raw[6:]) and encode_cursor(position) == text and _is_position(*position)
     except (ValueError, TypeError):
         whole = False
     if not whole:
         raise BadInput("cursor must be the value of `next` of the page before, unchanged", "cursor")
     return position
+
+
+def _is_position(at_ms: object, client: object, order: object) -> bool:
+    """Whether these are of a position's types: the checksum is no secret, and anybody can write a cursor."""
+    return type(at_ms) is int and 0 <= at_ms < 2**63 and isinstance(client, str) and isinstance(order, str)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -191,6 +191,11 @@ class Worker:
                 async with asyncio.timeout(_LOOK_S):
                     await self._channel.ask("refresh")
 
+    def renew(self) -> None:
+        """Have it read its certificate anew; one that is starting may have read the files already, or may not."""
+        if self._channel is not None:
+            self._channel.tell("renew")
+
     def hand_out(self, salts: dict[int, bytes]) -> None:
         """Tell it the salts of this day and the next, if it doesn't have them."""
         told = {str(day): salt.hex() for day, salt in salts.items()}
@@ -244,7 +249,8 @@ class Worker:
         self._salts = {str(day): salt.hex() for day, salt in crew.salts().items()}
         path = crew.settings.data_dir / WORKERS / str(self._number)
         settings = replace(crew.settings.share(), data_dir=path, clickhouse_url=None, admin_token=None)
-        return {"worker": self._number, "settings": settings.plain(), "salts": self._salts, "holder": crew.holder}
+        given = {"worker": self._number, "settings": settings.plain(), "salts": self._salts}
+        return given | {"holder": crew.holder, "house": crew.house}
 
     def _told(self, what: str, given: dict[str, Any]) -> None:
         crew, started = self._crew, self._started
@@ -278,6 +284,7 @@ class Crew:
     ) -> None:
         self.settings, self.holder, self.links, self.flushers, self.metrics = settings, holder, links, flushers, metrics
         self._visitors, self._clock = visitors, clock
+        self.house: str | None = None  #: the socket at which workers ask for what they don't know, if there is one
         self.workers = [Worker(self, number) for number in range(settings.workers)]
 
     def salts(self) -> dict[int, bytes]:
@@ -295,6 +302,11 @@ class Crew:
     async def refreshed(self) -> None:
         """Return when every worker that is well answers by the newest registry."""
         await asyncio.gather(*(worker.refresh() for worker in self.workers))
+
+    def renew(self) -> None:
+        """Have every worker read its certificate anew."""
+        for worker in self.workers:
+            worker.renew()
 
     async def _look(self) -> None:
         """Every second: how each is, and salts for the day after midnight well before it, for ever."""

@@ -23,6 +23,7 @@ from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Visitors
 from pixeld.tracking.replies import Replies
 from pixeld.web import keys, public, server, tracking
+from pixeld.web.certificates import Certificate
 from pixeld.web.desk import Desk
 from pixeld.web.origin import Origin
 from pixeld.web.rate import Limiter
@@ -47,23 +48,21 @@ class Intake:
         self._policy, p3p = load_policy(settings)
         self._replies = Replies(p3p)
         country_db = stack.enter_context(load_country_db(settings.country_db)) if settings.country_db else None
-        origin = Origin(settings.networks(), settings.country_header, country_db)
+        self.origin = Origin(settings.networks(), settings.country_header, country_db)
+        self.certificate = Certificate.of(settings, "tls")
         limiter = Limiter(settings.rate_per_s, settings.rate_burst, time.monotonic) if settings.rate_per_s else None
-        self._desk = Desk(self._tracker(None), node.buffer, metrics, clock, origin, limiter)
+        self._desk = Desk(self._tracker(None), node.buffer, metrics, clock, self.origin, limiter)
 
     def changed(self, snapshot: Snapshot) -> None:
         """Answer by this picture of the registry from now on."""
         self._desk.tracker = self._tracker(snapshot)
 
-    async def listen(self, stack: AsyncExitStack, bound: socket.socket, demo: web.Application | None = None) -> None:
-        """Answer the public, until the stack is unwound to here."""
-        app = web.Application()
+    async def listen(self, stack: AsyncExitStack, bound: socket.socket, app: web.Application) -> None:
+        """Answer the public, until the stack is unwound to here. `app` has everything but tracking and what belongs to it."""
         app[keys.POLICY] = self._policy
-        public.add_routes(app, p3p=self._settings.p3p)
+        public.add_routes(app, p3p=self._settings.p3p, https=self._settings.https)
         tracking.add_routes(app, self._desk)
-        if demo is not None:
-            app.add_subapp("/demo", demo)
-        listener = await server.listen(app, bound, self._desk, self._settings)
+        listener = await server.listen(app, bound, self._desk, self._settings, self.certificate)
         stack.push_async_callback(listener.stop)
         self._node.connections = lambda: listener.connections
 

@@ -1,4 +1,4 @@
-"""How a process is asked to stop, and what happens if it can't in time."""
+"""How a process is asked to stop, or told to begin anew with its files, and what happens if it can't stop in time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,11 @@ def on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, handle)
+
+
+def on_hangup(do: Callable[[], None]) -> None:
+    """SIGHUP does this, instead of ending the process."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, do)
 
 
 def limit(seconds: float) -> threading.Timer:

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -21,12 +22,12 @@ from pixeld.parts.channel import Channel
 from pixeld.parts.intake import Intake
 from pixeld.parts.links import link
 from pixeld.parts.node import Node, directory, nothing
-from pixeld.parts.stopping import limit, on_signals
+from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
 from pixeld.storage.registry import Registry
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import server
+from pixeld.web import handon, house, server
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.7  # a look that Redis doesn't answer: the office waits a second for what this one says then
@@ -57,10 +58,12 @@ class Worker:
         self._stop = asyncio.Event()
         self._node: Node | None = None
         self._registry: Registry | None = None
+        self._intake: Intake | None = None
 
     async def work(self, end: socket.socket) -> int:
         """Ask the office for settings, answer until it is time to stop, then stop in order; the exit code."""
         on_signals(self._stop)
+        on_hangup(self._renew)  # of a whole group of processes; the office tells its workers by itself
         channel = await Channel.over(end, self._answer, self._told)
         office = asyncio.create_task(channel.run())
         office.add_done_callback(lambda _: self._stop.set())
@@ -74,7 +77,7 @@ class Worker:
             self._take(given["salts"])
             late = limit(settings.shutdown_s)
             async with AsyncExitStack() as stack:
-                node = await self._start(stack, failed, settings, given["holder"])
+                node = await self._start(stack, failed, settings, given["holder"], given["house"])
                 channel.tell("ready", node=node.data.node)
                 await self._stop.wait()
                 late.start()
@@ -92,7 +95,7 @@ class Worker:
         return _FAILED if failed.done() and failed.exception() else 0
 
     async def _start(
-        self, stack: AsyncExitStack, failed: asyncio.Future[None], settings: Settings, holder: str
+        self, stack: AsyncExitStack, failed: asyncio.Future[None], settings: Settings, holder: str, home: str | None
     ) -> Node:
         tasks = Tasks(stack, failed)
         bound = server.bind(settings.host, settings.port, shared=True)
@@ -103,13 +106,14 @@ class Worker:
         links = link(stack, settings, settings.redis_url)
         node = Node(settings, data, links, self._metrics, self._clock)
         keyring = data.keyring(settings.signing_keys)
-        intake = Intake(stack, settings, node, self._metrics, keyring, self._visitors, self._clock)
+        self._intake = intake = Intake(stack, settings, node, self._metrics, keyring, self._visitors, self._clock)
         changed, keep, kept = intake.changed, data.keep_registry, data.registry()
         self._registry = Registry(links.redis, self._clock, changed=changed, keep=keep, kept=kept)
         await node.open(stack, self._registry)
         node.start(stack, tasks, self._flushed, nothing, _LOOK_S)
         tasks.start("registry", self._registry.follow())
-        await intake.listen(stack, bound)
+        app = house.application(intake.origin) if home is None else handon.application(Path(home), intake.origin)
+        await intake.listen(stack, bound, app)
         gc.freeze()  # what start-up made lives for ever; other thresholds for the rest save nothing that shows
         self._node = node
         log.info("a worker answers", extra={"node": data.node, "epoch": node.epoch})
@@ -118,6 +122,8 @@ class Worker:
     def _told(self, what: str, given: dict[str, Any]) -> None:
         if what == "stop":
             self._stop.set()
+        elif what == "renew":
+            self._renew()
         else:
             self._take(given["salts"])
 
@@ -134,6 +140,10 @@ class Worker:
         snapshot = self._registry.snapshot
         registry = snapshot.version if snapshot else None
         return {"look": look._asdict(), "report": self._metrics.report(), "registry": registry}
+
+    def _renew(self) -> None:
+        if self._intake is not None and self._intake.certificate is not None:
+            self._intake.certificate.renew()
 
     def _take(self, salts: dict[str, str]) -> None:
         self._visitors.take({int(day): bytes.fromhex(salt) for day, salt in salts.items()})

@@ -14,12 +14,12 @@ from pixeld.errors import PolicyError
 from pixeld.privacy.coherence import contradictions
 from pixeld.privacy.compact import compact_policy, header, ie6_medium, lint, mozilla
 from pixeld.privacy.datamap import DataMap, load
-from pixeld.privacy.page import privacy_page
+from pixeld.privacy.page import PAGE_STYLE, privacy_page
 from pixeld.privacy.policyfile import render_policy_file
 from pixeld.privacy.structure import check_policy_file
 
 __all__ = [
-    "DataMap", "Policy", "check_policy_file", "compact_policy", "contradictions", "default_map", "header",
+    "PAGE_STYLE", "DataMap", "Policy", "check_policy_file", "compact_policy", "contradictions", "default_map", "header",
     "ie6_medium", "lint", "load", "mozilla", "privacy_page", "render_policy_file",
 ]
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
+from importlib import resources
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pixeld.privacy import vocabulary
 from pixeld.privacy.compact import POLICY_FILE_PATH, compact_policy
 from pixeld.privacy.datamap import DataMap, Practice
 
+_STYLE = resources.files(__package__).joinpath("templates", "privacy.css").read_text("utf-8")
+#: The page's only style, as a source of a Content-Security-Policy: it stands in the page, which loads nothing.
+PAGE_STYLE = f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
 _CONSENT = {"always": "", "opt-in": ", only if you agree", "opt-out": ", unless you object"}
 
 
@@ -35,5 +43,6 @@ def privacy_page(data_map: DataMap) -> bytes:
     """A whole HTML page, UTF-8, without script and without anything loaded from elsewhere."""
     page = _ENVIRONMENT.get_template("privacy.html").render(
         map=data_map, words=vocabulary, compact=compact_policy(data_map), policy_file=POLICY_FILE_PATH,
+        style=Markup(_STYLE),  # noqa: S704 - our own
     )
     return page.encode()

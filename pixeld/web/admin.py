@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hmac
-import io
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,14 +10,14 @@ import orjson
 from aiohttp import web
 
 from pixeld import metrics
-from pixeld.domain.registry import Client, Partner, Snapshot, Status
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
-from pixeld.errors import BadInput, NotFound, Unauthorized, Unavailable
-from pixeld.web import keys, people
-from pixeld.web.responses import body, errors, json, without_server
+from pixeld.accounts.reader import Agreement, Reader
+from pixeld.domain.reports import Scope
+from pixeld.errors import BadInput, Unauthorized
+from pixeld.web import keys, people, reporting
+from pixeld.web.responses import body, errors, json, query, without_server
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
+_EVERYTHING = Scope.operator()
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -97,12 +94,12 @@ async def add_client(request: web.Request) -> web.Response:
 
 async def list_clients(request: web.Request) -> web.Response:
     """Every client."""
-    return json({"clients": [client.to_json() for client in _snapshot(request).clients.values()]})
+    return json({"clients": [client.to_json() for client in _reader(request).clients()]})
 
 
 async def read_client(request: web.Request) -> web.Response:
     """One client."""
-    return json(_client(request).to_json())
+    return json(_reader(request).client(request.match_info["client"]).to_json())
 
 
 async def change_client(request: web.Request) -> web.Response:
@@ -118,12 +115,12 @@ async def add_partner(request: web.Request) -> web.Response:
 
 async def list_partners(request: web.Request) -> web.Response:
     """Every partner."""
-    return json({"partners": [partner.to_json() for partner in _snapshot(request).partners.values()]})
+    return json({"partners": [partner.to_json() for partner in _reader(request).partners()]})
 
 
 async def read_partner(request: web.Request) -> web.Response:
     """One partner."""
-    return json(_partner(request).to_json())
+    return json(_reader(request).partner(request.match_info["partner"]).to_json())
 
 
 async def change_partner(request: web.Request) -> web.Response:
@@ -135,15 +132,14 @@ async def change_partner(request: web.Request) -> web.Response:
 async def set_member(request: web.Request) -> web.Response:
     """Set status, commission or both of a membership."""
     client, partner = request.match_info["client"], request.match_info["partner"]
-    status = await request.app[keys.REGISTRY].set_member(client, partner, await body(request), _WHO)
-    return json({"client": client, **_member(_snapshot(request), client, partner, status)})
+    await request.app[keys.REGISTRY].set_member(client, partner, await body(request), _WHO)
+    return json({"client": client, **_member(_reader(request).membership(client, partner))})
 
 
 async def list_members(request: web.Request) -> web.Response:
     """A client's memberships."""
-    client = _client(request)
-    snapshot = _snapshot(request)
-    return json({"partners": [_member(snapshot, c, p, s) for (c, p), s in snapshot.members.items() if c == client.id]})
+    client = _reader(request).client(request.match_info["client"])
+    return json({"partners": [_member(each) for each in _reader(request, Scope.client(client.id)).memberships()]})
 
 
 async def decide_order(request: web.Request) -> web.Response:
@@ -168,20 +164,12 @@ async def audit(request: web.Request) -> web.Response:
 
 async def performance(request: web.Request) -> web.Response:
     """Counts and money by the dimensions asked for."""
-    values = dict(request.query)
-    form = values.pop("format", "json")
-    if form not in ("json", "csv"):
-        raise BadInput("format must be json or csv", "format")
-    query = PerformanceQuery.parse(values, today=request.app[keys.OPERATIONS].today())
-    clients = {c.id: (c.currency, c.timezone) for c in _snapshot(request).clients.values()}
-    report = await request.app[keys.REPORTS].performance(Scope.operator(), query, clients)
-    return _csv(report) if form == "csv" else json(report)
+    return await reporting.performance(request, _reader(request), query(request))
 
 
 async def orders(request: web.Request) -> web.Response:
     """The orders themselves, newest first, page by page."""
-    query = OrdersQuery.parse(dict(request.query), today=request.app[keys.OPERATIONS].today())
-    return json(await request.app[keys.REPORTS].orders(Scope.operator(), query))
+    return await reporting.orders(request, _reader(request), query(request))
 
 
 async def flush(request: web.Request) -> web.Response:
@@ -212,43 +200,12 @@ async def tail(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _snapshot(request: web.Request) -> Snapshot:
-    snapshot = request.app[keys.REGISTRY].snapshot
-    if snapshot is None:
-        raise Unavailable("clients and partners have not been read from Redis yet; see /readyz")
-    return snapshot
+def _reader(request: web.Request, scope: Scope = _EVERYTHING) -> Reader:
+    app = request.app
+    return Reader(scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS].today)
 
 
-def _member(snapshot: Snapshot, client: str, partner: str, status: Status) -> dict[str, Any]:
+def _member(agreement: Agreement) -> dict[str, Any]:
     """A membership; its commission only where it has terms of its own."""
-    own = snapshot.terms.get((client, partner))
-    return {"partner": partner, "status": status} | ({"commission": [terms.to_json() for terms in own]} if own else {})
-
-
-def _client(request: web.Request) -> Client:
-    client = _snapshot(request).clients.get(request.match_info["client"])
-    if client is None:
-        raise NotFound(f"there is no client {request.match_info['client']!r}")
-    return client
-
-
-def _partner(request: web.Request) -> Partner:
-    partner = _snapshot(request).partners.get(request.match_info["partner"])
-    if partner is None:
-        raise NotFound(f"there is no partner {request.match_info['partner']!r}")
-    return partner
-
-
-def _csv(report: dict[str, Any]) -> web.Response:
-    """The rows as CSV. A text that a spreadsheet would take for a formula gets a quote before it (OWASP, CSV injection)."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(report["columns"])
-    for row in report["rows"]:
-        writer.writerow([_cell(row[column]) for column in report["columns"]])
-    return web.Response(text=out.getvalue(), content_type="text/csv", headers={"Cache-Control": "no-store"})
-
-
-def _cell(value: Any) -> Any:
-    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    return f"'{value}" if risky and _NUMBER.fullmatch(value) is None else value
+    own = [terms.to_json() for terms in agreement.commission]
+    return {"partner": agreement.partner.id, "status": agreement.status} | ({"commission": own} if own else {})

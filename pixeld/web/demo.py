@@ -15,6 +15,7 @@ from aiohttp import web
 
 from pixeld.domain.ports import Registry, Reports
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
+from pixeld.web.headers import CSP, csp
 from pixeld.web.keys import Operations
 from pixeld.web.responses import without_server
 
@@ -72,8 +73,11 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("pixeld.web", "templ
 
 
 def _page(request: web.Request, template: str, /, **values: Any) -> web.Response:
-    common = {"tracker": request.app[DEMO].tracker_url, "client": CLIENT, "currency": CURRENCY}
-    return web.Response(text=_TEMPLATES.get_template(template).render(common | values), content_type="text/html")
+    tracker = request.app[DEMO].tracker_url
+    text = _TEMPLATES.get_template(template).render({"tracker": tracker, "client": CLIENT, "currency": CURRENCY} | values)
+    # A shop's own rules: its style stands in its pages, and its pictures are the tracker's pixel.
+    own = {CSP: csp(style_src="'unsafe-inline'", img_src=f"{tracker} data:")}
+    return web.Response(text=text, content_type="text/html", headers=own)
 
 
 async def partners(request: web.Request) -> web.Response:

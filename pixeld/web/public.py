@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from pixeld.web import keys
+from pixeld.privacy import PAGE_STYLE
+from pixeld.web import headers, keys
 from pixeld.web.responses import without_server
 
 _ROBOTS = "User-agent: *\nDisallow: /t/\n"
 _DAY = "public, max-age=86400"  # what the policy file itself states as its expiry
 
 
-def add_routes(app: web.Application, *, p3p: bool) -> None:
-    """Add the pages to the public application; without P3P its file is not there."""
+def add_routes(app: web.Application, *, p3p: bool, https: bool) -> None:
+    """Add the pages, and the headers of all pages, to the public application; without P3P its file is not there."""
+    headers.protect(app, https=https)
     app.on_response_prepare.append(without_server)
     app.router.add_get("/privacy", privacy)
     app.router.add_get("/robots.txt", robots)
@@ -27,7 +29,8 @@ async def policy_file(request: web.Request) -> web.Response:
 
 async def privacy(request: web.Request) -> web.Response:
     """What is collected, why, and for how long, in prose."""
-    return web.Response(body=request.app[keys.POLICY].page, content_type="text/html", charset="utf-8")
+    own = {headers.CSP: headers.csp(style_src=PAGE_STYLE)}
+    return web.Response(body=request.app[keys.POLICY].page, content_type="text/html", charset="utf-8", headers=own)
 
 
 async def robots(request: web.Request) -> web.Response:

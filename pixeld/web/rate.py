@@ -1,4 +1,4 @@
-"""How much one address may have stored: a token bucket for each, in memory only, for as long as it takes to fill up again."""
+"""How much one address may have stored, or one key ask: a token bucket for each, in memory only, until it is full again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class Limiter:
     `now` gives seconds that never go back.
     """
 
-    __slots__ = ("_full_at", "_now", "_room_s", "_token_s")
+    __slots__ = ("_full_at", "_now", "_room_s", "token_s")
 
     def __init__(self, per_s: float, burst: int, now: Callable[[], float]) -> None:
-        self._token_s, self._now = 1 / per_s, now
-        self._room_s = (burst - 1 + 1e-6) * self._token_s  # full later than that: less than a token is left
+        #: In so many seconds an empty bucket has a token again.
+        self.token_s, self._now = 1 / per_s, now
+        self._room_s = (burst - 1 + 1e-6) * self.token_s  # full later than that: less than a token is left
         self._full_at: dict[str | bytes, float] = {}  # when each bucket will be full: all there is to know of it
 
     def __len__(self) -> int:
@@ -39,7 +40,7 @@ class Limiter:
             return False
         if key not in full_at and len(full_at) >= MAX_ADDRESSES:
             self._forget(now)
-        self._full_at[key] = due + self._token_s
+        self._full_at[key] = due + self.token_s
         return True
 
     def _forget(self, now: float) -> None:

@@ -9,11 +9,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from pixeld.errors import BadInput, PixeldError, TooMany
+from pixeld.errors import BadInput, PixeldError
 
 log = logging.getLogger(__name__)
+_RETRY_S = 5.0  # a dependency that is away mostly comes back within some seconds
+_DETAILS = {404: "there is nothing at this address", 405: "this address takes other methods only:"}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,8 +33,18 @@ async def body(request: web.Request) -> Any:
         raise BadInput(f"the body is not JSON: {error}") from None
 
 
-def problem(status: int, code: str, detail: str, field: str | None = None) -> web.Response:
-    """What went wrong, why, and what to do."""
+def query(request: web.Request) -> dict[str, str]:
+    """The parameters of the address. BadInput when one is named twice: which of them counts would be anybody's guess."""
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise BadInput(f"the parameter {name!r} is given twice; give it once", name)
+        found[name] = value
+    return found
+
+
+def problem(status: int, code: str, detail: str, field: str | None = None, retry_s: float = _RETRY_S) -> web.Response:
+    """What went wrong, why, and what to do. `retry_s` is when it may be tried again, where that can help."""
     said: dict[str, Any] = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     if field is not None:
         said["field"] = field
@@ -40,8 +52,8 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> we
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = "5"
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        response.headers["Retry-After"] = str(math.ceil(retry_s))
     return response
 
 
@@ -51,16 +63,17 @@ async def errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except PixeldError as error:
-        response = problem(error.status, error.code, str(error), getattr(error, "field", None))
-        if isinstance(error, TooMany):
-            response.headers["Retry-After"] = str(math.ceil(error.retry_s))
-        return response
+        return problem(
+            error.status, error.code, str(error), getattr(error, "field", None), getattr(error, "retry_s", _RETRY_S)
+        )
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = problem(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"), error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        allowed = error.headers.get(hdrs.ALLOW)
+        detail = _DETAILS.get(error.status, error.reason) + (f" {allowed}" if allowed else "")
+        response = problem(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"), detail)
+        if allowed:
+            response.headers[hdrs.ALLOW] = allowed
         return response
     except Exception:
         log.exception("a handler failed", extra={"route": getattr(request.match_info.route, "name", None)})

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import resource
 import socket
-import ssl
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from aiohttp.http import HttpProcessingError
 
 from pixeld.errors import SettingsError
 from pixeld.settings import Settings
+from pixeld.web.certificates import Certificate
 from pixeld.web.desk import Desk
 from pixeld.web.fastpath import ColdRequestHandler
 from pixeld.web.guard import Room, Rules
@@ -82,13 +84,30 @@ def reserve(host: str, port: int) -> socket.socket:
     return bind(host, port, shared=True)
 
 
+def bind_unix(path: Path) -> socket.socket:
+    """A unix socket at this path, which only this user's processes can reach, and which does not listen yet. What an earlier
+    process has left there goes.
+    """
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)  # nobody can have connected so far: it does not listen
+    return bound
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Whether only this machine reaches this address."""
+    return ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
+
+
 def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
     return SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another host or port")
 
 
-async def listen(app: web.Application, bound: socket.socket, desk: Desk, settings: Settings) -> Listener:
-    """The public listener. SettingsError when the certificate or its key cannot be used."""
-    tls = _tls(settings) if settings.tls_cert else None
+async def listen(
+    app: web.Application, bound: socket.socket, desk: Desk, settings: Settings, certificate: Certificate | None = None
+) -> Listener:
+    """The public listener."""
     limits = {
         "max_line_size": settings.max_url_bytes,
         "max_field_size": settings.max_header_bytes,
@@ -105,7 +124,7 @@ async def listen(app: web.Application, bound: socket.socket, desk: Desk, setting
         app,
         bound,
         make,
-        tls,
+        certificate,
         settings.shutdown_s * _DRAIN_SHARE,
         rules=Rules(
             Room(_affordable(settings.max_connections), desk.metrics.add),
@@ -119,10 +138,10 @@ async def listen(app: web.Application, bound: socket.socket, desk: Desk, setting
     )
 
 
-async def listen_plainly(app: web.Application, bound: socket.socket) -> Listener:
-    """A listener without TLS, fast path or settings of its own: the admin's."""
+async def listen_plainly(app: web.Application, bound: socket.socket, certificate: Certificate | None = None) -> Listener:
+    """A listener without fast path or settings of its own: the admin's, and the house's for workers."""
     rules = Rules(Room(_ADMIN_CONNECTIONS, _uncounted), _ADMIN_REQUEST_S, _ADMIN_REQUEST_BYTES, _uncounted)
-    return await _listen(app, bound, _Cold, None, 2.0, rules=rules)
+    return await _listen(app, bound, _Cold, certificate, 2.0, rules=rules)
 
 
 def _uncounted(_: str) -> None: ...
@@ -148,7 +167,7 @@ async def _listen(
     app: web.Application,
     bound: socket.socket,
     make: Callable[..., web.RequestHandler],
-    tls: ssl.SSLContext | None,
+    certificate: Certificate | None,
     drain_s: float,
     **limits: Any,
 ) -> Listener:
@@ -164,19 +183,11 @@ async def _listen(
     loop = asyncio.get_running_loop()
     # A log line would hold an address. Nobody here reads a compressed body, and unpacking one is work of a peer's choice.
     connection = partial(make, runner.server, loop=loop, access_log=None, auto_decompress=False, **limits)
+    if bound.family == socket.AF_UNIX:
+        return Listener(runner, await loop.create_unix_server(connection, sock=bound, backlog=BACKLOG))
+    tls = certificate.context if certificate else None
     patience = {"ssl_handshake_timeout": limits["rules"].request_s} if tls else {}
     return Listener(runner, await loop.create_server(connection, sock=bound, ssl=tls, backlog=BACKLOG, **patience))
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    assert settings.tls_cert is not None
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"tls_cert {settings.tls_cert} and tls_key {settings.tls_key} cannot be used: {error}") from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class _Cold(ColdRequestHandler):

@@ -27,6 +27,8 @@ from pixeld.errors import AlreadyExists, BadInput, Conflict, DataDirInUse, NotFo
 from pixeld.metrics import Metrics
 from pixeld.settings import Settings, table
 from pixeld.web import admin, keys
+from pixeld.web.certificates import Certificate
+from tests.certificates import certificate
 
 TOKEN = "the-admin-token"
 PROJECT = Path(__file__).parents[2]
@@ -94,7 +96,7 @@ class MemoryReports:
         self.asked = query
         return self.performance_report
 
-    async def orders(self, scope, query):
+    async def orders(self, scope, query, clients=None):
         self.asked = query
         return self.orders_page
 
@@ -618,6 +620,47 @@ def test_no_server(url, why, unused_tcp_port):
     assert "Start one with `pixeld demo`" in done.stderr
 
 
+@pytest.fixture
+async def tls_server(pixeld_server, aiohttp_server, tmp_path):
+    """The same over TLS, as 127.0.0.1 and as admin.example; its certificate's file."""
+    cert, key = certificate(tmp_path, "admin.example")
+    app = admin.application()
+    app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS] = MemoryRegistry(), MemoryReports(), pixeld_server.operations
+    app[keys.METRICS], app[keys.ADMIN_TOKEN] = Metrics(), TOKEN
+    listening = await aiohttp_server(app, ssl=Certificate("admin_tls", cert, key).context, shutdown_timeout=0.1)
+    return listening.port, cert
+
+
+@pytest.mark.parametrize(
+    ("host", "ca", "code", "says"),
+    [
+        pytest.param("127.0.0.1", "cert", 0, "", id="known by its own certificate"),
+        pytest.param("127.0.0.1", None, 3, "a certificate that isn't trusted: self", id="not known"),
+        pytest.param("localhost", "cert", 3, "a certificate that isn't trusted: Hostname mismatch", id="under another name"),
+        pytest.param("127.0.0.1", "gone.pem", 2, "admin_tls_ca gone.pem cannot be used", id="no such file"),
+    ],
+)
+async def test_a_server_with_tls(host, ca, code, says, tls_server, monkeypatch):
+    port, cert = tls_server
+    if ca:
+        monkeypatch.setenv("PIXELD_ADMIN_TLS_CA", str(cert) if ca == "cert" else ca)
+    done = await asyncio.to_thread(run, "client", "list", "--url", f"https://{host}:{port}")
+    assert done.exit_code == code and says in done.stderr and "Traceback" not in done.stderr
+
+
+async def test_events_are_followed_over_tls_too(tls_server, pixeld_server, monkeypatch):
+    port, cert = tls_server
+    monkeypatch.setenv("PIXELD_ADMIN_TLS_CA", str(cert))
+    pixeld_server.operations.events, pixeld_server.operations.goes_on = [EVENT], False
+    done = await asyncio.to_thread(run, "tail", "--json", "--url", f"https://127.0.0.1:{port}")
+    assert json.loads(done.stdout) == EVENT
+
+
+async def test_a_server_without_tls_is_not_asked_for_it(pixeld_server):
+    done = await asyncio.to_thread(run, "client", "list", "--url", pixeld_server.url.replace("http:", "https:"))
+    assert done.exit_code == 3 and "it speaks no TLS that is understood here" in done.stderr
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8001", "ftp://x", "http://", "http://x:y", "http://x:99999", "http://["])
 def test_an_address_that_is_none(url):
     done = run("client", "list", "--url", url)
@@ -631,6 +674,8 @@ def test_an_address_that_is_none(url):
 )
 def test_the_settings_say_where_the_server_is(host, port, asked):
     assert server.Server(Settings(admin_host=host, admin_port=port)).url == asked
+    tls = Settings(admin_host=host, admin_port=port, admin_tls_cert="c", admin_tls_key="k")
+    assert server.Server(tls).url == asked.replace("http:", "https:")
 
 
 def test_a_port_that_nobody_knows_is_no_server(monkeypatch):

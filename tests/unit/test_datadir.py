@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -198,3 +200,15 @@ def test_a_full_disk_is_told(data, monkeypatch, call):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SettingsError, match="cannot be used: No space left on device; name another"):
         call(data)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["here", "elsewhere, where the path would be too long for the system"])
+def test_a_place_for_a_socket(deep, tmp_path):
+    data = DataDir(tmp_path / ("d" * 100 if deep else "data"), "a test")
+    place = data.socket("a.sock")
+    with closing(socket.socket(socket.AF_UNIX)) as bound:
+        bound.bind(str(place))
+    assert (place.parent == data.path) is not deep
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    data.close()
+    assert place.exists() is not deep

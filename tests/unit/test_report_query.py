@@ -144,6 +144,16 @@ def test_a_cursor_that_was_tampered_with_is_refused(data):
             decode_cursor(changed)
 
 
+@pytest.mark.parametrize(
+    "position",
+    [("1", "shop", "A"), (1, 2, "A"), (1, "shop", None), (-1, "shop", "A"), (2**63, "shop", "A"), (True, "shop", "A"), (1.5, "shop", "A"), (1, [], "A")],
+    ids=str,
+)
+def test_a_cursor_that_somebody_wrote_is_no_error_of_ours(position):
+    with pytest.raises(BadInput, match="cursor"):
+        decode_cursor(encode_cursor(Position(*position)))
+
+
 @pytest.mark.parametrize("text", ["", "=", "AAAA", "ü", "x" * 10_000])
 def test_what_never_was_a_cursor_is_refused(text):
     with pytest.raises(BadInput):

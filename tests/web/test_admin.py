@@ -20,23 +20,23 @@ class Reports:
     """Writes down what it is asked, and answers with one row."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.rows, self.next = [], [], None
 
     async def performance(self, scope, query, clients):
         self.asked.append((scope, query, clients))
         row = {"partner": "=cmd()|'/c calc'!A0", "currency": "EUR", "clicks": 3, "revenue": "-1.00"}
         return {"columns": list(row), "rows": [row], "totals": []}
 
-    async def orders(self, scope, query):
+    async def orders(self, scope, query, clients=None):
         self.asked.append((scope, query))
-        return {"rows": [], "next": None}
+        return {"rows": self.rows, "next": self.next}
 
 
 class Decisions:
     """Writes down what it is asked to decide; there is one order, `A/1`."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.rows, self.next = [], [], None
 
     async def decide(self, scope, client, order, status, reason, seen, who):
         self.asked.append((scope, client, order, status, reason, seen, who))
@@ -219,6 +219,21 @@ async def test_the_report_is_asked_with_the_operators_scope_and_every_clients_cu
 async def test_csv_is_safe_to_open(client):
     text = await (await client.get("/api/reports/performance?by=partner&format=csv")).text()
     assert text.splitlines() == ["partner,currency,clicks,revenue", "'=cmd()|'/c calc'!A0,EUR,3,-1.00"]
+
+
+async def test_orders_come_as_csv_too_and_with_a_link_to_the_next_page(client):
+    client.app[keys.REPORTS].rows = [{"order": "=1+1", "amount": "-5.00", "flags": ["conflict"]}]
+    client.app[keys.REPORTS].next = "abc"
+    response = await client.get("/api/reports/orders?limit=1&format=csv")
+    head, row = (await response.text()).splitlines()
+    assert head.startswith("order,client,partner,amount,") and head.endswith(",flags")
+    assert row.startswith("'=1+1,,,-5.00,") and row.endswith(",conflict")
+    assert str(response.links["next"]["url"].relative()) == "/api/reports/orders?limit=1&format=csv&cursor=abc"
+
+
+async def test_a_parameter_given_twice_is_told(client):
+    response = await client.get("/api/reports/orders?client=a&client=b")
+    assert response.status == 400 and (await response.json())["field"] == "client"
 
 
 async def test_a_format_that_isnt_one_is_told(client):

@@ -10,12 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from pixeld import app
+from pixeld.accounts.vault import new_secret
+from pixeld.cli import Unreachable
+from pixeld.cli.server import Server as AdminApi
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
+from pixeld.domain.reports import Scope
 from pixeld.parts import flushing as flushing_part
 from pixeld.settings import Settings
 from pixeld.storage import keys
@@ -24,6 +29,7 @@ from pixeld.web import tracking
 from tests.certificates import certificate
 from tests.process import Browser
 from tests.services import free_port
+from tests.tenants import api_key
 
 NOWHERE = "clickhouse://127.0.0.1:1/pixeld"  # flushing stands still, and none of this is about flushing
 BIG = "&".join(f"s{n}={'x' * 500}" for n in range(1, 6))  # a click of some 2,800 bytes
@@ -175,6 +181,37 @@ async def tls(start, tmp_path, **_):
         assert b"302 Found" in reply
 
 
+async def admin_tls(start, tmp_path, **_):
+    cert, key = certificate(tmp_path, "localhost")
+    async with start(admin_tls_cert=cert, admin_tls_key=key, admin_token="given") as running:
+        url = running.started.admin_url
+        assert url.startswith("https://127.0.0.1:")
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        trust = ssl.create_default_context(cafile=cert)
+        assert b"alive" in await raw(address, plain("/livez"), ssl=trust, server_hostname="localhost")
+        knowing = replace(running.settings, admin_token="given", admin_port=address[1], admin_tls_cert=cert, admin_tls_key=key)
+        with pytest.raises(Unreachable, match="a certificate that isn't trusted: self.signed.*PIXELD_ADMIN_TLS_CA"):
+            await asyncio.to_thread(AdminApi(knowing).get, "clients")
+        asked = await asyncio.to_thread(AdminApi(replace(knowing, admin_tls_ca=cert)).get, "clients")
+        assert [client["id"] for client in asked["clients"]] == ["shop"]
+
+
+async def portal(start, monkeypatch, **_):
+    async def room(request):
+        return web.Response()
+
+    def furnished(settings, origin, empty=app._house):
+        home = empty(settings, origin)
+        home.router.add_get("/room", room)
+        return home
+
+    monkeypatch.setattr(app, "_house", furnished)
+    for on in (True, False):
+        async with start(workers=1, portal=on) as running:
+            assert (running.settings.data_dir / "house.sock").exists() is on
+            assert (await get(running, "/room"))[0] == (200 if on else 404)
+
+
 async def fast_path(start, monkeypatch, **_):
     asked, handle = [], tracking.handle
 
@@ -291,6 +328,18 @@ async def rate(start, **_):
         assert [(await get(running))[1]["x-pixeld"] for _ in range(200)] == ["ok"] * 200
 
 
+async def api_rate(start, redis, **_):
+    secret = new_secret()
+    async with start(portal=True, vault_keys=secret, api_per_s=0.001, api_burst=2) as running:
+        key = await api_key(redis, secret, Scope.client("shop"))
+        asked = plain("/api/v1/me", f"Authorization: Bearer {key}")
+        said = [await raw(running.public, asked) for _ in range(3)]
+        assert [reply.partition(b" ")[2][:3] for reply in said] == [b"200", b"200", b"429"]
+        assert b"Retry-After: 1000\r\n" in said[-1]
+    async with start(portal=True, vault_keys=secret) as running:
+        assert [(await raw(running.public, asked))[9:12] for _ in range(20)] == [b"200"] * 20
+
+
 async def keepalive_s(start, **_):
     async with start(keepalive_s=0.1) as running:
         request = plain("/t/shop/c/blog").replace(b"Connection: close\r\n", b"")
@@ -395,7 +444,9 @@ EFFECTS = {
     name: effect
     for names, effect in {
         ("tls_cert", "tls_key"): tls,
+        ("admin_tls_cert", "admin_tls_key", "admin_tls_ca"): admin_tls,
         ("rate_per_s", "rate_burst"): rate,
+        ("api_per_s", "api_burst"): api_rate,
         ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
         **{
             (effect.__name__,): effect
@@ -403,7 +454,7 @@ EFFECTS = {
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
-                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level,
+                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal,
             )
         },
     }.items()
@@ -412,11 +463,11 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, monkeypatch):
-    if name in ("tls_key", "rate_burst", "flush_max_events", "flush_keep_s", "lease_s"):
+async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, redis, monkeypatch):
+    if name in ("tls_key", "admin_tls_key", "admin_tls_ca", "rate_burst", "api_burst", "flush_max_events", "flush_keep_s", "lease_s"):
         assert name in EFFECTS  # seen together with its sibling
         return
-    await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, monkeypatch=monkeypatch)
+    await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, redis=redis, monkeypatch=monkeypatch)
 
 
 def test_chunk_ids_of_a_start_come_after_those_of_the_one_before(tmp_path):
@@ -430,3 +481,18 @@ async def test_a_server_that_has_stopped_leaves_its_process_to_the_collector(sta
     async with start():
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        pytest.param({"admin_host": "127.0.0.2"}, False, id="this machine only"),
+        pytest.param({"admin_host": "0.0.0.0"}, True, id="a network"),
+        pytest.param({"admin_host": "0.0.0.0", "tls": True}, False, id="a network, with TLS"),
+    ],
+)
+async def test_an_admin_token_that_would_cross_a_network_in_the_clear_is_warned_of(given, warned, start, tmp_path, caplog):
+    if given.pop("tls", False):
+        given["admin_tls_cert"], given["admin_tls_key"] = certificate(tmp_path, "localhost")
+    async with start(**given):
+        assert ("the admin listener is open to a network and has no TLS" in caplog.text) is warned

@@ -16,6 +16,7 @@ from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Visitors
 from pixeld.tracking.replies import Replies
 from pixeld.web import server, tracking
+from pixeld.web.certificates import Certificate
 from pixeld.web.desk import Desk
 from pixeld.web.origin import Origin
 from tests.fakes import MemoryIntake
@@ -107,12 +108,12 @@ async def start(clock):
     """Starts listeners; `manual` leaves it to the test when events are durable."""
     worlds = []
 
-    async def make(*, manual=False, routes=(), app=None, origin=None, limiter=None, snapshot=SNAPSHOT, **changes):
+    async def make(*, manual=False, routes=(), app=None, origin=None, limiter=None, snapshot=SNAPSHOT, certificate=None, application=None, **changes):
         settings = Settings(host="127.0.0.1", port=0, **changes)
         intake = MemoryIntake(None if manual else asyncio.get_running_loop().call_soon)
         metrics = Metrics()
         desk = Desk(tracker(snapshot), intake, metrics, clock, origin or Origin(), limiter)
-        app = web.Application(**(app or {}))
+        app = application or web.Application(**(app or {}))
         app.add_routes(routes)
         tracking.add_routes(app, desk)
         reached = []
@@ -124,7 +125,7 @@ async def start(clock):
         app.on_shutdown.append(on_shutdown)
         bound = server.bind(settings.host, settings.port)
         try:
-            listener = await server.listen(app, bound, desk, settings)
+            listener = await server.listen(app, bound, desk, settings, certificate or Certificate.of(settings, "tls"))
         except BaseException:
             bound.close()
             raise

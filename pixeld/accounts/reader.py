@@ -1,0 +1,135 @@
+"""The one door to everything that is read: who may see what is decided here, from a scope alone, and again in every statement
+of the reports. What isn't the scope's own doesn't exist for it: nobody is told that there is something to be hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, NamedTuple
+
+from pixeld.domain.commission import Terms
+from pixeld.domain.ports import Registry, Reports
+from pixeld.domain.registry import Client, Partner, Snapshot, Status
+from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
+from pixeld.errors import NotFound, Unavailable
+
+
+class Agreement(NamedTuple):
+    """A membership, with both of its parties. `commission` are terms of its own, mostly none: then the client's hold."""
+
+    client: Client
+    partner: Partner
+    status: Status
+    commission: tuple[Terms, ...]
+
+
+class Reader:
+    """Reads for one scope: an operator's is everything, a client's itself and those who have or had a membership with it, a
+    partner's itself and the clients that it has or had one with.
+
+    `today()` is the date in UTC. Every method raises Unavailable while the registry has not been read.
+    """
+
+    __slots__ = ("_registry", "_reports", "_today", "scope")
+
+    def __init__(self, scope: Scope, registry: Registry, reports: Reports, today: Callable[[], date]) -> None:
+        self.scope, self._registry, self._reports, self._today = scope, registry, reports, today
+
+    async def performance(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """The performance report, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
+        query = PerformanceQuery.parse(params, today=self._today())
+        return await self._reports.performance(self.scope, query, self._known())
+
+    async def orders(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """A page of orders, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
+        query = OrdersQuery.parse(params, today=self._today())
+        return await self._reports.orders(self.scope, query, self._known())
+
+    def clients(self) -> list[Client]:
+        """The clients that the scope sees."""
+        clients = self._snapshot.clients
+        if self.scope.role == "operator":
+            return list(clients.values())
+        if self.scope.role == "client":
+            return [clients[self.scope.id]] if self.scope.id in clients else []
+        return [agreement.client for agreement in self.memberships()]
+
+    def partners(self) -> list[Partner]:
+        """The partners that the scope sees."""
+        partners = self._snapshot.partners
+        if self.scope.role == "operator":
+            return list(partners.values())
+        if self.scope.role == "partner":
+            return [partners[self.scope.id]] if self.scope.id in partners else []
+        return [agreement.partner for agreement in self.memberships()]
+
+    def memberships(self) -> list[Agreement]:
+        """The memberships that the scope is party to; an operator's are all of them."""
+        snapshot = self._snapshot
+        clients, partners = snapshot.clients, snapshot.partners
+        if self.scope.role == "operator":
+            pairs = list(snapshot.members)
+        elif self.scope.role == "client":
+            pairs = [(self.scope.id, partner) for partner in partners]
+        else:
+            pairs = [(client, self.scope.id) for client in clients]
+        found = (_agreement(snapshot, *pair) for pair in pairs)
+        return [agreement for agreement in found if agreement is not None]
+
+    def membership(self, client: str, partner: str) -> Agreement:
+        """One of `memberships()`. NotFound for any other."""
+        own = {"client": client, "partner": partner}.get(self.scope.role, "")
+        agreement = _agreement(self._snapshot, client, partner) if own == self.scope.id else None
+        if agreement is None:
+            raise NotFound(f"there is no membership of {partner!r} with {client!r}")
+        return agreement
+
+    def directory(self) -> list[Client]:
+        """For a partner: the clients that it sees, and those that let partners find them. For others: the clients they see."""
+        if self.scope.role != "partner":
+            return self.clients()
+        return [client for client in self._snapshot.clients.values() if client.listed or self._sees_client(client.id)]
+
+    def client(self, id: str) -> Client:
+        """One of `clients()`. NotFound for any other."""
+        client = self._snapshot.clients.get(id)
+        if client is None or not self._sees_client(id):
+            raise NotFound(f"there is no client {id!r}")
+        return client
+
+    def partner(self, id: str) -> Partner:
+        """One of `partners()`. NotFound for any other."""
+        partner = self._snapshot.partners.get(id)
+        if partner is None or not self._sees("partner", id, (self.scope.id, id)):
+            raise NotFound(f"there is no partner {id!r}")
+        return partner
+
+    def _sees_client(self, id: str) -> bool:
+        return self._sees("client", id, (id, self.scope.id))
+
+    def _sees(self, role: str, id: str, membership: tuple[str, str]) -> bool:
+        """Whether it may know the party of that role and id: every one, itself, or the other one of a membership."""
+        if self.scope.role in ("operator", role):
+            return self.scope.id in ("", id)
+        return membership in self._snapshot.members
+
+    def _known(self) -> dict[str, tuple[str, str]]:
+        """(currency, time zone) of the clients that the scope sees: a report must not tell another's."""
+        return {client.id: (client.currency, client.timezone) for client in self.clients()}
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        snapshot = self._registry.snapshot
+        if snapshot is None:
+            raise Unavailable("clients and partners have not been read from Redis yet; please try again in a moment")
+        return snapshot
+
+
+def _agreement(snapshot: Snapshot, client: str, partner: str) -> Agreement | None:
+    pair = client, partner
+    if pair not in snapshot.members or client not in snapshot.clients or partner not in snapshot.partners:
+        return None
+    return Agreement(
+        snapshot.clients[client], snapshot.partners[partner], snapshot.members[pair], snapshot.terms.get(pair, ())
+    )

@@ -1,0 +1,41 @@
+"""What `pixeld check` finds of listeners."""
+
+import pytest
+
+from pixeld import checkup
+from pixeld.settings import Settings
+from pixeld.web import server
+from tests.certificates import certificate
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "advised"),
+    [
+        pytest.param("127.0.0.1", False, False, id="this machine only"),
+        pytest.param("localhost", False, False, id="by name"),
+        pytest.param("0.0.0.0", False, True, id="a network"),
+        pytest.param("0.0.0.0", True, False, id="a network, with TLS"),
+    ],
+)
+def test_an_admin_listener_that_a_network_reaches_needs_tls(host, tls, advised):
+    given = {"admin_tls_cert": "c", "admin_tls_key": "k"} if tls else {}
+    found = checkup._port(Settings(**given), "admin", host, 0)
+    assert found.ok and ("admin_tls_cert" in found.advice) is advised
+    assert not checkup._port(Settings(), "public", host, 0).advice
+
+
+def test_a_port_that_is_taken():
+    with server.bind("127.0.0.1", 0) as bound:
+        bound.listen()
+        found = checkup._port(Settings(), "public", *bound.getsockname())
+    assert not found.ok and "cannot listen on" in found.detail
+
+
+@pytest.mark.parametrize("name", ["tls", "admin_tls"])
+def test_certificates(name, tmp_path):
+    cert, key = certificate(tmp_path, "localhost")
+    settings = Settings(**{f"{name}_cert": cert, f"{name}_key": key})
+    assert checkup._tls(settings, name) == checkup.Finding(name.replace("_", " "), True, str(cert))
+    key.unlink()
+    found = checkup._tls(settings, name)
+    assert not found.ok and f"{name}_key {key} cannot be used" in found.detail
