@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from pixeld.domain.commission import Terms
+from pixeld.domain.commission import Terms, in_force
 from pixeld.domain.ports import Registry, Reports
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
@@ -90,6 +90,12 @@ class Reader:
         if self.scope.role != "partner":
             return self.clients()
         return [client for client in self._snapshot.clients.values() if client.listed or self._sees_client(client.id)]
+
+    def terms(self, client: Client) -> Terms | None:
+        """For a partner: what orders at a client earn it today."""
+        today = self._today()
+        own = self._snapshot.terms.get((client.id, self.scope.id), ())
+        return in_force(own, today) or in_force(client.commission, today)
 
     def client(self, id: str) -> Client:
         """One of `clients()`. NotFound for any other."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json
 from pixeld.cli.tracker import public_url_option, tracker_url
+from pixeld.domain.landing import tracking_link
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -42,8 +43,7 @@ def link(server: Server, client: str, partner: str, public_url: str | None, as_j
             f"--u does not lead to one of the client's hosts ({', '.join(hosts)}), so that visitors would "
             f"reach the landing page instead; allow its host with `pixeld client set {client} --allowed-host HOST`"
         )
-    given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)
-    url = f"{base}/t/{client}/c/{partner}" + (f"?{given}" if given else "")
+    url = tracking_link(base, client, partner, {name: value for name, value in query.items() if value is not None})
     if as_json:
         print_json({"url": url, "notes": notes})
         return

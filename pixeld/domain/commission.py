@@ -119,6 +119,11 @@ def amended(agreement: Iterable[Terms], new: Terms) -> tuple[Terms, ...]:
     return Terms.listed(found)
 
 
+def in_force(agreement: Iterable[Terms], day: date) -> Terms | None:
+    """The terms of an agreement that hold on a day, in UTC."""
+    return next((terms for terms in agreement if terms.first <= day <= terms.last), None)
+
+
 # Terms, ready to be applied: (from this second on, before this one, since 1970; millionths of the amount; flat amount in minor
 # units). Plain, because to unpack a named one takes a fifth longer. Of several the first one that holds counts.
 Rate = tuple[int, int, int, int]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode, urlsplit
 
 MAX_BYTES = 2048
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -47,3 +48,9 @@ def with_parameter(url: str, name: str, value: str) -> str:
     rest, hash_, fragment = url.partition("#")
     separator = "?" if "?" not in rest else "" if rest.endswith(("?", "&")) else "&"
     return f"{rest}{separator}{name}={value}{hash_}{fragment}"
+
+
+def tracking_link(base: str, client: str, partner: str, query: Mapping[str, str]) -> str:
+    """The link with which a partner sends visitors to a client: `base` is the tracker's URL, `query` what a click carries."""
+    given = urlencode(query, quote_via=quote)
+    return f"{base}/t/{client}/c/{partner}" + (f"?{given}" if given else "")
