@@ -47,6 +47,7 @@ FOREIGN = {
     "cryptography": ("accounts/vault.py",),
     "argon2": ("accounts/passwords.py",),
     "pyotp": ("accounts/access.py",),
+    "segno": ("web/portal/account.py",),
     "aiosmtplib": ("accounts/post.py",),
 }
 PURE = ("domain", "tracking", "privacy")

@@ -1,0 +1,51 @@
+"""What the portal's handlers find in their application and their request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from aiohttp import web
+from aiohttp.web import AppKey, RequestKey
+
+from pixeld.accounts.accounts import Accounts
+from pixeld.accounts.apikeys import ApiKeys
+from pixeld.accounts.outbox import Outbox
+from pixeld.accounts.parties import Parties
+from pixeld.accounts.policies import Policies
+from pixeld.accounts.sessions import Session, Sessions
+from pixeld.domain.ports import Registry, Reports
+
+ACCOUNTS: AppKey[Accounts] = AppKey("accounts", Accounts)
+SESSIONS: AppKey[Sessions] = AppKey("sessions", Sessions)
+API_KEYS: AppKey[ApiKeys] = AppKey("api_keys", ApiKeys)
+OUTBOX: AppKey[Outbox] = AppKey("outbox", Outbox)
+POLICIES: AppKey[Policies] = AppKey("policies", Policies)
+REGISTRY: AppKey[Registry] = AppKey("registry", Registry)
+REPORTS: AppKey[Reports] = AppKey("reports", Reports)
+TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  # where links and pixels point, without a slash at its end
+TODAY: AppKey[Callable[[], date]] = AppKey("today")  # the date in UTC
+
+SESSION: RequestKey[Session | None] = RequestKey("session")
+POSTED: RequestKey[dict[str, str]] = RequestKey("posted")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the pages are made of."""
+
+    parties: Parties
+    registry: Registry
+    reports: Reports
+    tracker_url: str
+    today: Callable[[], date]
+
+
+def install(app: web.Application, services: Services) -> None:
+    """Let the handlers of `app` find the services."""
+    parties = services.parties
+    app[ACCOUNTS], app[SESSIONS], app[API_KEYS] = parties.accounts, parties.sessions, parties.keys
+    app[OUTBOX], app[POLICIES] = parties.outbox, parties.policies
+    app[REGISTRY], app[REPORTS] = services.registry, services.reports
+    app[TRACKER_URL], app[TODAY] = services.tracker_url, services.today

@@ -1,0 +1,246 @@
+"""What holds for every page of the portal: who may have it, what it needs, which headers it has, and what is said when parts are away."""
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from pixeld.errors import WarehouseAway
+from pixeld.web.portal import _MODULES, assets, navigation, sessions
+from pixeld.web.portal.pages import Audience
+from tests import portal
+from tests.portal import CLIENT, OPERATOR, PARTNER
+
+PAGES = [page for module in _MODULES for page in module.PAGES]
+GETS = [page for page in PAGES if page.method == "GET"]
+POSTS = [page for page in PAGES if page.method == "POST"]
+WHO = {"nobody": None, "partner": PARTNER, "client": CLIENT, "operator": OPERATOR}
+VALUES = {"{token}": "x.y", "{client}": "shop", "{key}": "0"}
+OPEN = {"/confirm/{token}": 200, "/reset/{token}": 200, "/welcome/{token}": 404, "/login": 200}  # else 200
+THERE = {"": 303, "/": 303, "/consent": 303}  # what leads on
+
+
+def address(page):
+    path = page.path
+    for name, value in VALUES.items():
+        path = path.replace(name, value)
+    assert "{" not in path, "give the new parameter a value above"
+    return f"/portal{path}"
+
+
+def name(page):
+    return f"{page.method} {page.path}"
+
+
+def expected(page, who):
+    """The status that somebody gets for a page."""
+    if page.audience is Audience.EVERYBODY:
+        return 303 if page.path == "/login" and who != "nobody" else OPEN.get(page.path, 200)
+    if who == "nobody":
+        return 303
+    admitted = {Audience.ACCOUNT: ("partner", "client", "operator"), Audience.TENANT: ("partner", "client")}
+    if who not in admitted.get(page.audience, (page.audience.value,)):
+        return 404
+    return THERE.get(page.path, 200)
+
+
+@pytest.fixture
+async def visitor(made, browser):
+    async def make(who):
+        await portal.people(made)
+        return browser() if WHO[who] is None else await browser().log_in(WHO[who])
+
+    return make
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_a_page_is_for_its_audience(visitor, who):
+    someone = await visitor(who)
+    for page in GETS:
+        reply = await someone.get(address(page))
+        assert reply.status == expected(page, who), (name(page), who)
+        if who == "nobody" and page.audience is not Audience.EVERYBODY:
+            assert reply.location.startswith("/portal/login?next=")
+        assert (await someone.ask("HEAD", address(page))).status == reply.status
+
+
+ANYBODYS = [page for page in POSTS if page.audience is Audience.EVERYBODY]
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_what_a_form_sends_is_for_the_audience_of_its_page(made, visitor, who):
+    someone = await visitor(who)
+    for page in POSTS:
+        if page in ANYBODYS:
+            continue
+        if who == "nobody":
+            reply = await someone.post(address(page), {})
+            assert (reply.status, reply.location) == (303, "/portal/login")
+            assert "was not saved" in (await someone.follow()).text
+        elif expected(page, who) == 404:
+            reply = await someone.post(address(page), {"csrf": await token(made, someone)})
+            assert reply.status == 404 and "The address may be mistyped" in reply.text, name(page)
+
+
+TOKENS = {
+    "no token": lambda own, other: {},
+    "an empty one": lambda own, other: {"csrf": ""},
+    "another session's": lambda own, other: {"csrf": other},
+    "one letter changed": lambda own, other: {"csrf": own[:-1] + ("A" if own[-1] != "A" else "B")},
+    "not ASCII": lambda own, other: {"csrf": "é" * 43},
+}
+
+
+@pytest.mark.parametrize("sent", TOKENS.values(), ids=TOKENS)
+async def test_a_form_from_elsewhere_is_refused_and_changes_nothing(made, visitor, browser, sent):
+    someone = await visitor("partner")
+    other = await browser().log_in(CLIENT)
+    fields = sent(await token(made, someone), await token(made, other))
+    before = await made.redis.get("pixeld:version")
+    for page in POSTS:
+        if expected(page, "partner") == 404 and page not in ANYBODYS:
+            continue
+        reply = await someone.post(address(page), fields | {"email": PARTNER, "password": portal.PASSWORD})
+        assert reply.status == 400 and "has been open for too long" in reply.text, name(page)
+    assert await made.redis.get("pixeld:version") == before
+    assert await made.sessions.find(someone.jar[sessions.COOKIE])
+
+
+@pytest.mark.parametrize("sent", TOKENS.values(), ids=TOKENS)
+async def test_before_log_in_a_form_comes_back_with_its_cookie(browser, sent):
+    someone, other = browser(), browser()
+    for each in (someone, other):
+        await each.get("/portal/login")
+    fields = sent(someone.jar[sessions.FORM_COOKIE], other.jar[sessions.FORM_COOKIE])
+    for page in ANYBODYS:
+        assert (await someone.post(address(page), fields)).status == 400, name(page)
+    del someone.jar[sessions.FORM_COOKIE]
+    assert (await someone.post("/portal/login", {"csrf": ""})).status == 400
+
+
+KINDS = {"application/json": b"{}", "multipart/form-data; boundary=x": b"--x--\r\n", "text/plain": b"csrf="}
+
+
+@pytest.mark.parametrize(("kind", "body"), KINDS.items(), ids=KINDS)
+async def test_what_no_form_of_ours_sends_is_refused(browser, kind, body):
+    page = await browser().ask("POST", "/portal/login", data=body, headers={"Content-Type": kind})
+    assert page.status == 415
+
+
+async def test_a_form_has_a_greatest_length(browser):
+    someone = browser()
+    await someone.get("/portal/register")
+    reply = await someone.post("/portal/register", {"csrf": someone.jar[sessions.FORM_COOKIE], "promotion": "x" * 70_000})
+    assert reply.status == 413 and "too much at once" in reply.text
+
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_every_page_has_the_headers(visitor, who):
+    someone = await visitor(who)
+    for path in [*map(address, GETS), "/", "/portal/nowhere", "/portal/static/nothing.css"]:
+        reply = await someone.get(path)
+        assert {name: reply.headers.get(name) for name in HEADERS} == HEADERS, path
+        assert "aiohttp" not in reply.headers.get("Server", ""), path
+
+
+async def test_static_files_are_kept_for_ever_under_an_address_of_their_content(browser):
+    page = await browser().get("/")
+    addresses = [link.get("href") for link in page.all("link")] + [script.get("src") for script in page.all("script")]
+    assert len(addresses) == 3
+    for path in [*addresses, assets.address("vendor/uplot.js"), assets.address("vendor/uplot.css"), assets.address("chart.js")]:
+        reply = await browser().get(path)
+        assert (reply.status, reply.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+        assert reply.headers["Content-Type"].split(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
+    for path in ("portal.css", "portal.000000000000.css", "vendor/README.md", "../portal/pages.py", "%2e%2e/pages.py"):
+        assert (await browser().get(f"/portal/static/{path}")).status == 404
+
+
+async def test_a_page_that_isnt_there_says_so_with_the_menu(visitor):
+    someone = await visitor("partner")
+    page = await someone.get("/portal/nowhere")
+    assert page.status == 404 and page.all("nav", aria_label="Main")
+
+
+async def test_the_menu_leads_to_pages_that_are_there(visitor):
+    someone = await visitor("partner")
+    for path, name in navigation.MENUS["partner"]:
+        page = await someone.get(path)
+        assert page.status == 200
+        (here,) = [link for link in page.all("a") if link.get("aria-current")]
+        assert (here.get("href"), here.text) == (path, name)
+
+
+class Away:
+    """A service that doesn't answer."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __getattr__(self, name):
+        async def fails(*_, **__):
+            raise self._error
+
+        return fails
+
+
+async def test_without_redis_pages_say_what_still_works(made, server, browser):
+    await portal.people(made)
+    someone = await browser().log_in(PARTNER)
+    pool = made.redis.connection_pool
+    made.redis.connection_pool = type(pool)(connection_class=pool.connection_class, path="/nowhere/redis.sock")
+    try:
+        for path in ("/portal/partner", "/portal/account", "/portal/register", "/portal/welcome/x.y"):
+            page = await someone.get(path)
+            assert page.status == 503 and page.headers["Retry-After"] == "5", path
+            assert "tracking links lead to their shops" in page.text and "Redis" not in page.text
+        for path in ("/", "/portal/login", "/portal/reset", "/portal/terms"):
+            assert (await someone.get(path)).status == 200, path
+        assert (await someone.post("/portal/login", {"csrf": "x"})).status == 503
+    finally:
+        made.redis.connection_pool = pool
+
+
+async def test_without_clickhouse_only_reports_are_missing(made, browser, clock):
+    await portal.people(made)
+    of = portal.services(made, Away(WarehouseAway("ClickHouse does not answer")))
+    async with TestServer(portal.site(of)) as server:
+        someone = portal.Browser(server)
+        try:
+            await someone.log_in(PARTNER)
+            for path in ("/portal/partner", "/portal/performance", "/portal/performance.csv", "/portal/partner/transactions"):
+                page = await someone.get(path)
+                assert page.status == 503 and "ClickHouse" not in page.text, path
+                assert page.all("nav", aria_label="Main")
+            for path in ("/portal/partner/clients", "/portal/partner/memberships", "/portal/partner/links", "/portal/account"):
+                assert (await someone.get(path)).status == 200, path
+        finally:
+            await someone.close()
+
+
+async def test_an_error_of_ours_is_logged_and_not_told(made, browser, caplog):
+    await portal.people(made)
+    of = portal.services(made, Away(RuntimeError("a secret of ours")))
+    async with TestServer(portal.site(of)) as server:
+        someone = portal.Browser(server)
+        try:
+            await someone.log_in(PARTNER)
+            page = await someone.get("/portal/performance")
+        finally:
+            await someone.close()
+    assert page.status == 500 and "secret" not in page.body.decode()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.route == "/portal/performance" and "a secret of ours" in record.exc_text
+
+
+async def token(made, someone):
+    """The token of a browser's session."""
+    return (await made.sessions.find(someone.jar[sessions.COOKIE])).csrf
