@@ -44,7 +44,7 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, house, keys, server, tenants
+from pixeld.web import admin, house, keys, portal, server, tenants
 from pixeld.web import demo as demo_pages
 from pixeld.web.certificates import Certificate
 from pixeld.web.origin import Origin
@@ -208,6 +208,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
         needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
         home.add_subapp(tenants.PREFIX, tenants.application(needed))
+        served = portal.Services(parties, registry, reports, tracker_url, operations.today)
+        home.router.add_get("/", portal.home(served))
+        home.add_subapp(portal.PREFIX, portal.application(served))
     if settings.portal and intake is None:
         place = data.socket("house.sock")
         stack.callback(place.unlink, missing_ok=True)
