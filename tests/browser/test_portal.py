@@ -1,0 +1,242 @@
+"""A partner's way through the portal in a real browser: registered, approved, paid, gone. And what every page owes its readers."""
+
+import asyncio
+import os
+import re
+import shutil
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from tests.browser.conftest import REPORT_S, SHOP, TRACKER, Visitor, chromium
+from tests.certificates import certificate
+from tests.conftest import require
+from tests.process import pixeld
+
+pytestmark = pytest.mark.browser
+AXE = files("axe_core_python") / "axe.min.js"
+PASSWORD = "correct horse battery"
+REGISTRATION = {
+    "name": "Wilhelmina's Teapots",
+    "partner_id": "teapots",
+    "site": "https://teapots.example/",
+    "promotion": "A letter about teapots, twice a month",
+    "contact_name": "Wilhelmina Quux",
+    "email": "wilhelmina@quux.example",
+    "postal": "Hollow Lane 99",
+    "password": PASSWORD,
+}
+WINDOWS = {"phone": (390, 844), "small": (320, 640), "desktop": (1280, 900), "wide": (1600, 900)}
+OPEN = ("/", "/portal/login", "/portal/register", "/portal/registered", "/portal/reset", "/portal/terms", "/portal/confirm/x", "/portal/nowhere")
+OWN = (
+    "/portal/partner", "/portal/partner/clients", "/portal/partner/memberships", "/portal/partner/links?client=shop&s1=letter",
+    "/portal/partner/links?client=shop&u=x", "/portal/partner/transactions", "/portal/performance", "/portal/performance?by=s1",
+    "/portal/performance?from=x", "/portal/keys", "/portal/account", "/portal/account/password", "/portal/account/two-factor",
+    "/portal/account/remove",
+)  # fmt: skip
+
+
+class Server:
+    """The running server, asked from outside the event loop that it is kept in."""
+
+    def __init__(self, run, process):
+        self._run, self._process = run, process
+        self.port = int(re.search(r":(\d+)$", (process.data_dir / "lock").read_text())[1])
+
+    def api(self, method, path, body=None):
+        status, answer = self._run(self._process.api(method, path, body))
+        assert status < 300, answer
+        return answer
+
+    def link(self, to):
+        """The path of the link in the newest mail to somebody."""
+        mails = self.api("GET", "/api/mails")["mails"]
+        mail = next(self.api("GET", f"/api/mails/{mail['id']}") for mail in mails if mail["to"] == to)
+        return re.search(rf"https://{TRACKER}(?::443)?(/portal/\S+)", mail["body"])[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """pixeld over TLS with its portal; the shop is a site of its own."""
+    require(shutil.which("chromium") and shutil.which("chromedriver"), "Chromium with its chromedriver")
+    directory = tmp_path_factory.mktemp("portal")
+    cert, key = certificate(directory, TRACKER, SHOP)
+    settings = {"public_url": f"https://{TRACKER}:443", "tls_cert": cert, "tls_key": key, "portal": "true"}
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        manager = pixeld(directory / "data", "serve", **settings)
+        process = runner.run(manager.__aenter__())
+        try:
+            runner.run(process.ready())
+            found = Server(runner.run, process)
+            shop = {"name": "Coffee shop", "landing_url": f"https://{SHOP}/", "commission": [{"percent": "8"}]}
+            found.api("PATCH", "/api/clients/shop", shop)
+            yield found
+        finally:
+            runner.run(manager.__aexit__(None, None, None))
+
+
+class Partner(Visitor):
+    """A person in front of the portal."""
+
+    def go(self, path):
+        self.open(TRACKER, path)
+
+    def fill(self, **fields):
+        for name, text in fields.items():
+            field = self.driver.find_element(By.ID, name)
+            if field.tag_name == "select":
+                Select(field).select_by_value(text)
+            elif field.get_attribute("type") == "checkbox":
+                field.click()
+            else:
+                field.clear()
+                field.send_keys(text)
+
+    def press(self, button, within="main"):
+        """Press a button, and wait for the page that it leads to."""
+        before = self.driver.find_element(By.TAG_NAME, "html")
+        named = f'//{within}//*[self::button or self::a][starts-with(normalize-space(.), "{button}")]'
+        next(each for each in self.driver.find_elements(By.XPATH, named) if each.is_displayed()).click()
+        self.wait(lambda: _gone(before))
+
+    @property
+    def says(self):
+        return self.driver.find_element(By.TAG_NAME, "main").text
+
+    def log_in(self):
+        self.go("/portal/login")
+        self.fill(email=REGISTRATION["email"], password=PASSWORD)
+        self.press("Log in")
+
+
+def _gone(element):
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def someone(server, tmp_path_factory):
+    with ExitStack() as stack:
+        yield Partner(stack.enter_context(chromium(server.port, 0, tmp_path_factory.mktemp("profile"))))
+
+
+@pytest.fixture(scope="module")
+def partner(server, someone):
+    """Registered and confirmed by hand, a member of the shop, with one order."""
+    someone.go("/")
+    someone.press("Become a partner")
+    someone.fill(**REGISTRATION, terms="yes")
+    someone.press("Register")
+    assert "sent you a link" in someone.says
+    someone.go(server.link(REGISTRATION["email"]))
+    someone.press("Confirm")
+    assert "is confirmed" in someone.says
+    someone.log_in()
+    someone.go("/portal/partner/clients")
+    someone.press("Apply")
+    assert "You have applied to Coffee shop" in someone.says
+    server.api("PUT", "/api/clients/shop/partners/teapots", {"status": "approved"})
+    someone.go("/portal/partner/links")
+    someone.fill(client="shop")
+    someone.press("Make the link")
+    link = someone.driver.find_element(By.ID, "link").get_attribute("value")
+    someone.driver.get(link)
+    click = re.search(r"pxid=([\w-]+)", someone.driver.current_url)[1]
+    someone.driver.get(f"https://{TRACKER}/t/shop/o.gif?order=A-1&amount=49.90&currency=EUR&click={click}")
+    return someone
+
+
+def test_an_order_is_seen_pending_and_then_approved(server, partner):
+    def row():
+        partner.go("/portal/partner/transactions")
+        return next((row.text for row in partner.driver.find_elements(By.CSS_SELECTOR, "tbody tr") if "A-1" in row.text), "")
+
+    seen = partner.wait(row, REPORT_S + 1)
+    assert "Pending" in seen and "49.90" in seen and "3.99" in seen
+    decision = {"order": "A-1", "status": "approved", "seen": "pending"}
+    server.api("POST", "/api/clients/shop/decisions", decision)
+    assert partner.wait(lambda: "Approved" in row(), REPORT_S + 1)
+    partner.go("/portal/partner")
+    assert "3.99\u00a0EUR" in partner.says or "3.99 EUR" in partner.says
+
+
+def test_charts_are_drawn_from_the_table(partner):
+    partner.driver.get_log("browser")  # what was read is gone
+    partner.go("/portal/partner")
+    partner.emulate(1280, 900, "light")
+    partner.wait(lambda: len(partner.driver.find_elements(By.CSS_SELECTOR, ".chart canvas")) == 2)
+    assert partner.driver.get_log("browser") == []  # nor does the policy for scripts and styles stop anything
+
+
+def test_the_copy_button_copies(partner):
+    partner.go("/portal/partner/links?client=shop")
+    button = partner.driver.find_element(By.CSS_SELECTOR, "[data-copies=link]")
+    button.click()
+    partner.wait(lambda: button.text == "Copied")
+
+
+def test_the_menu_opens_on_a_phone(partner):
+    partner.emulate(*WINDOWS["phone"], "dark")
+    partner.go("/portal/partner")
+    menu = partner.driver.find_element(By.ID, "menu")
+    assert not menu.is_displayed()
+    partner.driver.find_element(By.CSS_SELECTOR, ".menu-button").click()
+    assert menu.is_displayed()
+    partner.press("Memberships", "nav")
+    assert "Approved" in partner.says
+
+
+def test_a_problem_is_where_the_eyes_and_the_keyboard_are(partner):
+    partner.go("/portal/keys")
+    partner.press("Make a key")
+    assert partner.driver.switch_to.active_element.get_attribute("id") == "problems"
+    partner.driver.find_element(By.CSS_SELECTOR, "#problems a").click()
+    assert partner.driver.execute_script("return location.hash") == "#name"
+
+
+LOOKS = [(window, scheme) for window in WINDOWS for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize("path", [*OPEN, *OWN])
+def test_a_page_is_open_to_everybody(partner, path):
+    """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy."""
+    for window, scheme in LOOKS:
+        width, height = WINDOWS[window]
+        partner.emulate(width, height, scheme)
+        partner.go(path)
+        partner.driver.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+        wide = partner.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, (path, window)
+        if window in ("phone", "desktop"):
+            partner.driver.execute_script(AXE.read_text())
+            found = partner.driver.execute_async_script("axe.run().then(r => arguments[0](r.violations))")
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (path, window, scheme)
+        if folder := os.environ.get("PIXELD_SCREENSHOTS"):
+            name = re.sub(r"\W+", "-", path).strip("-") or "home"
+            partner.driver.save_screenshot(str(Path(folder, f"{name}-{window}-{scheme}.png")))
+    refused = [entry["message"] for entry in partner.driver.get_log("browser") if "Content Security Policy" in entry["message"]]
+    assert refused == []
+
+
+def test_at_the_end_the_account_is_removed(server, partner):
+    partner.emulate(*WINDOWS["desktop"], "light")
+    partner.go("/portal/account")
+    partner.press("Don't let them")
+    assert "can't write to you any more" in partner.says
+    partner.fill(postal="Elsewhere 1")
+    partner.press("Save")
+    assert "Saved." in partner.says
+    partner.go("/portal/account/remove")
+    partner.fill(word="teapots", password=PASSWORD)
+    partner.press("Remove my account for ever")
+    assert "is removed" in partner.says
+    assert server.api("GET", "/api/partners/teapots")["name"] == "teapots"
+    assert server.api("GET", "/api/reports/orders?client=shop")["rows"][0]["partner"] == "teapots"
