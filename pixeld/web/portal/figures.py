@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pixeld.domain.commission import Terms
+from pixeld.domain.money import to_text
 
 Row = Mapping[str, Any]
 #: What a report can be broken down by, as a reader says it.
@@ -73,7 +74,7 @@ def days(rows: Iterable[Row], currencies: Sequence[str], first: date, last: date
         day = (first + timedelta(days=n)).isoformat()
         of_day = found.get(day, [])
         earned = {row["currency"]: row["commission"] for row in of_day}
-        money = tuple(earned.get(currency, "0") for currency in currencies)
+        money = tuple(earned.get(currency) or to_text(0, currency) for currency in currencies)
         shown.append(Day(day, total(of_day, "clicks"), total(of_day, "orders"), money))
     return shown
 

@@ -1,5 +1,6 @@
 // Draws charts from the tables beside them. A figure says which table (data-chart), which columns (data-series), whether rows
-// are days or names (data-kind), and, where rows repeat for several currencies, in which column those are (data-by).
+// are times or names (data-kind), where rows repeat for several currencies, in which column those are (data-by), and, where days
+// without a row are left out, the first and the last day (data-from, data-to).
 "use strict";
 
 const COLOURS = { light: ["#2c4bd4", "#0d7f6c", "#b0430c", "#8a2be2"], dark: ["#97adff", "#5fd4bd", "#ffab7a", "#d0a2ff"] };
@@ -14,7 +15,7 @@ function read(figure) {
   const table = document.getElementById(figure.dataset.chart);
   const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
   const rows = [...table.tBodies[0].rows].filter((row) => row.cells[0].dataset.value !== undefined);
-  const labels = [...new Set(rows.map((row) => row.cells[0].dataset.value))];
+  const labels = [...new Set([...everyDay(figure), ...rows.map((row) => row.cells[0].dataset.value)])];
   if (figure.dataset.kind !== "names") labels.sort();
   const found = new Map();
   for (const row of rows) {
@@ -35,6 +36,16 @@ function read(figure) {
   };
 }
 
+function everyDay(figure) {
+  const found = [];
+  if (!figure.dataset.from) return found;
+  const last = new Date(figure.dataset.to);
+  for (const day = new Date(figure.dataset.from); day <= last; day.setUTCDate(day.getUTCDate() + 1)) {
+    found.push(day.toISOString().slice(0, 10));
+  }
+  return found;
+}
+
 function draw(figure) {
   const { head, labels, series } = read(figure);
   if (!series.length || !labels.length) return null;
@@ -42,6 +53,7 @@ function draw(figure) {
   const [ink, line] = [style.getPropertyValue("--soft").trim(), style.getPropertyValue("--line").trim()];
   const colours = COLOURS[dark.matches ? "dark" : "light"];
   const inTime = figure.dataset.kind !== "names";
+  const bars = !inTime || labels.length < 3; // a line needs something to lead to
   const label = (n) => (labels[n] === undefined ? "" : inTime && labels[n].length === 10 ? days.format(new Date(labels[n])) : labels[n] || "(none)");
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "13px system-ui, sans-serif" };
   const step = Math.ceil(labels.length / Math.max(2, Math.floor(figure.clientWidth / 90)));
@@ -50,7 +62,7 @@ function draw(figure) {
     height: 220,
     cursor: { y: false, points: { size: 7 } },
     legend: { show: true, live: true },
-    scales: { x: { time: false, range: inTime ? undefined : (_, low, high) => [low - 0.6, high + 0.6] }, y: { range: (_, low, high) => [0, high * 1.1 || 1] } },
+    scales: { x: { time: false, range: bars ? () => [-0.6, labels.length - 0.4] : undefined }, y: { range: (_, low, high) => [0, high * 1.1 || 1] } },
     axes: [
       { ...axis, grid: { show: false }, splits: () => labels.map((_, n) => n).filter((n) => n % step === 0), values: (_, at) => at.map(label) },
       { ...axis, size: 56, values: (_, at) => at.map((value) => short.format(value)) },
@@ -61,9 +73,9 @@ function draw(figure) {
         label: name,
         stroke: colours[n],
         width: 2,
-        fill: series.length === 1 || !inTime ? `${colours[n]}26` : undefined,
-        paths: inTime ? undefined : uPlot.paths.bars({ size: [series.length === 1 ? 0.6 : 0.3, 48], align: series.length === 1 ? 0 : n % 2 ? -1 : 1 }),
-        points: { show: !inTime ? false : undefined },
+        fill: series.length === 1 || bars ? `${colours[n]}26` : undefined,
+        paths: !bars ? undefined : uPlot.paths.bars({ size: [series.length === 1 ? 0.6 : 0.3, 48], align: series.length === 1 ? 0 : n % 2 ? -1 : 1 }),
+        points: { show: bars ? false : undefined },
         value: (_, value) => (value === null || value === undefined ? "" : numbers.format(value)),
       })),
     ],
