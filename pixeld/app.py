@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from pixeld import logs
+from pixeld.accounts.parties import Parties
 from pixeld.clock import now_ms
 from pixeld.datadir import DataDir
 from pixeld.errors import SettingsError
@@ -67,6 +68,7 @@ class Server:
     operations: ServerOperations
     registry: Registry
     reports: Reports
+    parties: Parties | None
     failed: asyncio.Future[None]
 
 
@@ -192,7 +194,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
     stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
-    return Server(started, operations, registry, reports, failed)
+    return Server(started, operations, registry, reports, parties, failed)
 
 
 async def _embedded_redis(stack: AsyncExitStack, tasks: Tasks, settings: Settings) -> str:
@@ -220,6 +222,7 @@ async def _left(
 ) -> Node:
     data = await directory(path, holder, settings.shutdown_s)
     stack.callback(data.close)
+    data.forget_registry()
     node = Node(settings, data, links, metrics, clock)
     await node.open(stack)
     return node

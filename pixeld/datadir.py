@@ -101,6 +101,10 @@ class DataDir:
         """Keep the registry's picture."""
         write(self.path / "registry.json", picture.decode())
 
+    def forget_registry(self) -> None:
+        """Delete the picture, where nobody will keep it up to date: names in it would outlive those who had them."""
+        (self.path / "registry.json").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let another process have it."""
         self._lock.close()

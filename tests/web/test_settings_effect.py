@@ -10,12 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiosmtpd.smtp import SMTP
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from pixeld import app
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
+from pixeld.errors import SettingsError
 from pixeld.parts import flushing as flushing_part
 from pixeld.settings import Settings
 from pixeld.storage import keys
@@ -391,10 +393,52 @@ async def log_level(tmp_path, valkey, **_):
         root.handlers[:] = before[1]
 
 
+async def portal(start, **_):
+    async with start() as running:
+        assert running.started.operator_url is None
+    async with start(portal=True) as running:
+        assert running.started.operator_url.startswith(f"{running.started.public_url}/portal/welcome/operators.")
+
+
+async def vault_keys(start, **_):
+    one, other = f"a:{'ab' * 32}", f"b:{'cd' * 32}"
+    async with start(portal=True, vault_keys=one):
+        pass
+    async with start(portal=True, vault_keys=f"{other},{one}"):
+        pass
+    with pytest.raises(SettingsError, match="the accounts in Redis lie under other keys"):
+        async with start(portal=True, vault_keys=other):
+            pass
+    with pytest.raises(SettingsError, match="vault_keys cannot be used: key a must be 32 bytes"):
+        async with start(portal=True, vault_keys="a:abcd"):
+            pass
+
+
+async def smtp(start, **_):
+    taken = asyncio.get_running_loop().create_future()
+
+    class Server:
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+            taken.set_result((envelope.mail_from, envelope.rcpt_tos))
+            return "250 OK"
+
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: SMTP(Server(), loop=loop, hostname="mail.test"), "127.0.0.1", 0)
+    url = f"smtp://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    with pytest.raises(SettingsError, match="needs a mail_from"):
+        Settings(smtp_url=url)
+    async with start(portal=True, smtp_url=url, mail_from="Partners <p@track.example>") as running:
+        await running.server.parties.outbox.send("clara@shop.example", "reset", "", token="t")
+        assert await asyncio.wait_for(taken, 5) == ("p@track.example", ["clara@shop.example"])
+    listening.close()
+    await listening.wait_closed()
+
+
 EFFECTS = {
     name: effect
     for names, effect in {
         ("tls_cert", "tls_key"): tls,
+        ("smtp_url", "mail_from"): smtp,
         ("rate_per_s", "rate_burst"): rate,
         ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
         **{
@@ -403,7 +447,7 @@ EFFECTS = {
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
-                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level,
+                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal, vault_keys,
             )
         },
     }.items()
@@ -413,7 +457,7 @@ EFFECTS = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, monkeypatch):
-    if name in ("tls_key", "rate_burst", "flush_max_events", "flush_keep_s", "lease_s"):
+    if name in ("tls_key", "rate_burst", "flush_max_events", "flush_keep_s", "lease_s", "mail_from"):
         assert name in EFFECTS  # seen together with its sibling
         return
     await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, monkeypatch=monkeypatch)
