@@ -38,6 +38,7 @@ _COMMANDS = {
     "snippet": "snippet",
     "report": "report",
     "sql": "sql",
+    "sql-access": "sql_access",
     "tail": "tail",
     "flush": "flush",
     "version": "version",
@@ -47,7 +48,8 @@ _HELP = """Count the clicks and orders that partners bring.
 
 Try it: `pixeld demo` starts a server with a shop and a partner to play with.
 
-Every command but serve, demo, check, migrate and version asks a running server, which is found through the settings or --url.
+Every command but serve, demo, check, migrate, sql-access and version asks a running server, which is found through the
+settings or --url.
 """
 _EPILOG = """\b
 Exit codes:
@@ -83,7 +85,7 @@ class _Main(click.Group):
         """The command, imported now; None for another name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"pixeld.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"pixeld.cli.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

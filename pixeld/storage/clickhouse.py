@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from clickhouse_driver import Client, errors
 
@@ -114,6 +114,23 @@ class _Hosts:
         self.doubt_s = time.monotonic()
         if order[0] == host:
             self.order = (*order[1:], host)
+
+
+def as_user(url: str, user: str, password: str, database: str | None = None) -> str:
+    """`url` for another user; with a `database`, for that one, which is no cluster's."""
+    parts = urlsplit(url)
+    parts = parts._replace(netloc=f"{quote(user, '')}:{quote(password, '')}@{parts.netloc.rpartition('@')[2]}")
+    if database is not None:
+        options = [(name, value) for name, value in parse_qsl(parts.query) if name != "cluster"]
+        parts = parts._replace(path=f"/{quote(database, '')}", query=urlencode(options))
+    return parts.geturl()
+
+
+def each_host(url: str) -> list[str]:
+    """`url` once for each of its hosts."""
+    parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{userinfo}{at}{host}").geturl() for host in hosts.split(",")]
 
 
 def connector(url: str) -> Callable[[], Link]:

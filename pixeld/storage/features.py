@@ -47,6 +47,7 @@ class Features:
     fsync: bool  #: fsync_after_insert, fsync_part_directory
     insert_tokens: bool  #: insert_deduplication_token, and a window for tables that are not replicated
     server_parameters: bool  #: `{name:Type}` over the native protocol
+    logins: bool  #: users, roles, quotas and row policies by SQL, and views that read with a user's rights of their own
 
     @classmethod
     def of(cls, version: str, cluster: Cluster | None = None) -> Features:
@@ -61,6 +62,7 @@ class Features:
             fsync=release >= (21, 3),
             insert_tokens=release >= (22, 3),
             server_parameters=release >= (22, 8),
+            logins=release >= (24, 3),
         )
 
     @property

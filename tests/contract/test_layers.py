@@ -29,7 +29,8 @@ ALLOWED = {
               "logs", "tasks", "clock"},
     "app": None,  # the composition root knows everybody
     "checkup": None,  # and so does what looks at a set-up part by part
-    "cli": {"cli", "app", "checkup", "settings", "errors", "domain"},
+    "sql_access": {"storage", "errors"},
+    "cli": {"cli", "app", "checkup", "sql_access", "settings", "errors", "domain"},
     "__main__": {"cli"},
 }
 # Packages that are named in one place only.

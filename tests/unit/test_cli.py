@@ -707,13 +707,18 @@ TABLE = [
     (2, ("serve", "--port", "x", "--lease-s", "y"), "port must be a whole number\nflag --lease-s: lease_s must be a number\n"),
     (2, ("serve", "--config", "gone.toml"), "cannot read the settings file gone.toml"),
     (2, ("migrate", "--status", "--dry-run"), "ask one at a time"),
+    (2, ("sql-access",), "name one: --client, --partner or --analyst"),
+    (2, ("sql-access", "--client", "a", "--partner", "b"), "name one: --client, --partner or --analyst"),
+    (2, ("sql-access", "--client", "a", "--drop", "--show"), "--drop goes with neither"),
+    (2, ("sql-access", "--client", "a", "--password-sha256", "secret"), "64 hexadecimal digits"),
+    (1, ("sql-access", "--client", "a"), "the embedded ClickHouse engine has no logins"),
 ]
 
 
 @pytest.mark.parametrize(("code", "arguments", "says"), TABLE, ids=[f"{code} {shlex.join(a)}" for code, a, _ in TABLE])
 @pytest.mark.parametrize("as_json", [False, True], ids=["human", "json"])
 async def test_exit_codes(pixeld_server, code, arguments, says, as_json):
-    local = arguments[0] in ("version", "clint", "serve", "migrate")
+    local = arguments[0] in ("version", "clint", "serve", "migrate", "sql-access")
     arguments = (*arguments, "--json") if as_json else arguments
     done = await (asyncio.to_thread(run, *arguments) if local else pixeld_server.run(*arguments))
     assert done.exit_code == code
@@ -933,7 +938,7 @@ def test_flags_are_settings(app, monkeypatch):
     assert not demo
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "check", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "demo", "check", "migrate", "sql-access"])
 def test_every_setting_is_a_flag_but_secrets(command):
     shown = run(command, "--help").stdout
     flags = {name for name, _, _ in table() if f" --{name.replace('_', '-')} " in shown}
