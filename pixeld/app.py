@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixeld import logs
+from pixeld.accounts.parties import Parties
 from pixeld.clock import now_ms
 from pixeld.datadir import DataDir
 from pixeld.errors import SettingsError
@@ -75,6 +76,7 @@ class Server:
     operations: ServerOperations
     registry: Registry
     reports: Reports
+    parties: Parties | None
     failed: asyncio.Future[None]
     renew: Callable[[], None]  #: read the certificates of all listeners anew, for connections from now on
 
@@ -233,13 +235,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     gc.freeze()  # what start-up made lives for ever; to look at the rest less often than by default saves nothing that shows
     stack.callback(gc.unfreeze)  # a process may live longer than its server
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
+
     def renew() -> None:
         for certificate in (admin_certificate, intake.certificate if intake else None):
             if certificate is not None:
                 certificate.renew()
         crew.renew()
 
-    return Server(started, operations, registry, reports, failed, renew)
+    return Server(started, operations, registry, reports, parties, failed, renew)
 
 
 def _house(settings: Settings, origin: Origin | None) -> web.Application:
@@ -272,6 +275,7 @@ async def _left(
 ) -> Node:
     data = await directory(path, holder, settings.shutdown_s)
     stack.callback(data.close)
+    data.forget_registry()
     node = Node(settings, data, links, metrics, clock)
     await node.open(stack)
     return node

@@ -114,6 +114,10 @@ class DataDir:
         self._elsewhere = self._elsewhere or tempfile.TemporaryDirectory(prefix="pixeld-")
         return Path(self._elsewhere.name) / name
 
+    def forget_registry(self) -> None:
+        """Delete the picture, where nobody will keep it up to date: names in it would outlive those who had them."""
+        (self.path / "registry.json").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let another process have it."""
         if self._elsewhere is not None:

@@ -97,6 +97,7 @@ class Settings:
     workers: int = setting(
         0, "Processes that answer, beside one that flushes; what is bounded is shared out among them. 0: one does everything."
     )
+    log_level: str = setting("info", "debug, info, warning or error.")
     vault_keys: str | None = setting(
         None,
         "Keys that personal data is encrypted under, as `id:hex,id:hex` of 32 bytes; the first seals, all open. Same on every "
@@ -112,7 +113,6 @@ class Settings:
     portal: bool = setting(
         False, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
     )
-    log_level: str = setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
         wrong = [message for message in _problems(self) if message]

@@ -25,6 +25,7 @@ _SECTIONS = {
     "max_connections": ("limits", "What peers may ask for."),
     "buffer_bytes": ("ingest", "On the way from the answer into ClickHouse."),
     "shutdown_s": ("process", "The process itself."),
+    "vault_keys": ("people", "Those who log in: partners, clients and operators."),
 }
 _HEAD = f"""\
 # Settings of pixeld. Every one is here with its default; to change one, take the # away and write another value.

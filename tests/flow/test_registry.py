@@ -100,6 +100,21 @@ async def test_every_change_is_audited_with_who_when_before_and_after(registry, 
     assert (newest["before"]["window_days"], newest["after"]["window_days"]) == (30, 7)
 
 
+async def test_the_audit_stream_never_holds_a_partners_name(registry, redis):
+    made = registry()
+    await made.add_partner({"id": "blog", "name": "Wilhelmina Quux"}, "anna")
+    await made.change_partner("blog", {"name": "W. Quux"}, "anna")
+    newest, oldest = await made.audit(10)
+    assert (oldest["after"], newest["before"], newest["after"]) == ({"id": "blog"}, {"id": "blog"}, {"id": "blog"})
+    assert b"Quux" not in repr(await redis.xrange("pixeld:{registry}:audit")).encode()
+
+
+async def test_a_change_made_elsewhere_is_noted(registry, clock):
+    await registry().note("accounts/1", None, {"role": "client"}, "admin")
+    (noted,) = await registry().audit(10)
+    assert noted == {"at_ms": clock(), "who": "admin", "what": "accounts/1", "before": None, "after": {"role": "client"}}
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [

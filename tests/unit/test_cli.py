@@ -19,11 +19,25 @@ from aiohttp import web
 from click.testing import CliRunner
 
 import pixeld
+from pixeld.accounts.account import Account, Contact, Role
+from pixeld.accounts.outbox import Mail
+from pixeld.accounts.parties import Rotated
+from pixeld.accounts.policies import PolicyVersion
 from pixeld.cli import main, options, output, server, settings_doc
 from pixeld.cli.tail import human
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status
-from pixeld.errors import AlreadyExists, BadInput, Conflict, DataDirInUse, NotFound, PolicyError, SettingsError, Unavailable
+from pixeld.errors import (
+    AlreadyExists,
+    BadInput,
+    Conflict,
+    DataDirInUse,
+    InvalidForm,
+    NotFound,
+    PolicyError,
+    SettingsError,
+    Unavailable,
+)
 from pixeld.metrics import Metrics
 from pixeld.settings import Settings, table
 from pixeld.web import admin, keys
@@ -163,6 +177,7 @@ class Running:
     reports: MemoryReports
     operations: MemoryOperations
     decisions: MemoryDecisions
+    parties: "MemoryParties | None" = None
 
     async def run(self, *arguments):
         return await asyncio.to_thread(run, *arguments, "--url", self.url)
@@ -183,6 +198,133 @@ def run(*arguments):
 
 def lines(text):
     return [line.rstrip() for line in text.splitlines()]
+
+
+class MemoryParties:
+    """The services around accounts, as far as commands use them."""
+
+    def __init__(self):
+        self.accounts = self.outbox = self.policies = self
+        self.asked, self.operators, self.unneeded, self.mails, self.people = [], 0, ["a1"], [], []
+
+    async def invite(self, role, subject, email, who):
+        self.asked.append((role, subject, email, who))
+        if subject not in ("", "shop"):
+            raise InvalidForm({"subject": f"There is no {role} {subject!r}."})
+        return "/portal/welcome/nobody.t"
+
+    async def first_link(self):
+        return None if self.operators else "/portal/welcome/operators.t"
+
+    async def all(self):
+        return self.people
+
+    async def list(self, count):
+        return self.mails[:count]
+
+    async def read(self, id):
+        if not self.mails:
+            raise NotFound("there is no such mail; they are kept for 30 days")
+        return self.mails[0]
+
+    async def history(self):
+        return [PolicyVersion(1, 0, "The first version.", False, "")]
+
+    async def post(self, summary, changes_use, question, who):
+        self.asked.append((summary, changes_use, question, who))
+        return PolicyVersion(2, 5, summary, changes_use, question)
+
+    async def rotate(self, who):
+        return Rotated(42, "b2", self.unneeded)
+
+
+@pytest.fixture
+async def people(aiohttp_server):
+    app, parties = admin.application(), MemoryParties()
+    app[keys.ADMIN_TOKEN], app[keys.TRACKER_URL], app[keys.PARTIES] = TOKEN, "https://track.example", parties
+    made = Running(str((await aiohttp_server(app, shutdown_timeout=0.1)).make_url("")), None, None, None, None)
+    made.parties = parties
+    return made
+
+
+# People
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        pytest.param(("client", "shop", "clara@shop.example"), ("client", "shop", "clara@shop.example", "admin"), id="to a client"),
+        pytest.param(("operator", "olga@x.example"), ("operator", "", "olga@x.example", "admin"), id="to the operators"),
+    ],
+)
+async def test_somebody_is_invited(people, arguments, asked):
+    done = await people.run("account", "invite", *arguments)
+    assert "https://track.example/portal/welcome/nobody.t" in done.stdout and people.parties.asked == [asked]
+    assert json.loads((await people.run("account", "invite", *arguments, "--json")).stdout) == {
+        "url": "https://track.example/portal/welcome/nobody.t"
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("account", "invite", "client", "clara@shop.example"), 2, "a client needs ID and EMAIL"),
+        (("account", "invite", "operator", "shop", "o@x.example"), 2, "an operator needs EMAIL alone"),
+        (("account", "invite", "client", "nobody", "o@x.example"), 1, "There is no client 'nobody'."),
+        (("mail", "show", "x"), 1, "there is no such mail"),
+        (("mail", "list", "--count", "0"), 1, "count must be a whole number from 1 to 1000"),
+    ],
+    ids=["no id", "an operator's id", "no such client", "no such mail", "no mails"],
+)
+async def test_what_people_commands_refuse(people, arguments, code, says):
+    done = await people.run(*arguments)
+    assert done.exit_code == code and says in done.stderr
+
+
+async def test_the_first_operators_link_is_made_while_there_is_none(people):
+    assert "https://track.example/portal/welcome/operators.t" in (await people.run("account", "first-link")).stdout
+    people.parties.operators = 1
+    assert "operator already" in (await people.run("account", "first-link")).stdout
+    assert json.loads((await people.run("account", "first-link", "--json")).stdout) == {"url": None}
+
+
+async def test_accounts_are_listed(people):
+    assert "first-link" in (await people.run("account", "list")).stdout
+    contact = Contact("Clara", "clara@shop.example")
+    people.parties.people = [Account("0a", Role.CLIENT, "shop", "active", contact, True, False, 1, 5, 1)]
+    assert lines((await people.run("account", "list")).stdout)[2] == "0a  client  shop     clara@shop.example  no"
+    (listed,) = json.loads((await people.run("account", "list", "--json")).stdout)["accounts"]
+    assert listed == {"id": "0a", "role": "client", "subject": "shop", "email": "clara@shop.example", "totp": False, "created_ms": 5}
+
+
+async def test_mails_are_listed_and_shown(people):
+    assert (await people.run("mail", "list")).stdout == "There is no mail.\n"
+    people.parties.mails = [Mail("m1", "c@x.example", "Hello", "One\n\x1b[31mtwo\n", "waiting", "550 no", 2, 1_800_000_000_000, "0a")]
+    assert lines((await people.run("mail", "list")).stdout)[2] == "m1  2027-01-15 08:00:00  waiting  c@x.example  Hello    550 no"
+    shown = (await people.run("mail", "show", "m1")).stdout
+    assert "Subject: Hello" in shown and "Error: 550 no" in shown and "\x1b" not in shown and shown.endswith("[31mtwo\n")
+    assert "body" not in json.loads((await people.run("mail", "list", "--json")).stdout)["mails"][0]
+    assert json.loads((await people.run("mail", "show", "m1", "--json")).stdout)["attempts"] == 2
+
+
+async def test_a_policy_is_posted_and_versions_are_listed(people):
+    assert (await people.run("policy", "post", "We keep less.")).stdout == "Version 2 is posted, and everybody is notified.\n"
+    await people.run("policy", "post", "A newsletter.", "--question", "May we?")
+    assert people.parties.asked == [("We keep less.", False, "", "admin"), ("A newsletter.", True, "May we?", "admin")]
+    assert "The first version." in (await people.run("policy", "list")).stdout
+
+
+async def test_a_rotation_says_how_many_and_what_is_not_needed(people):
+    done = await people.run("vault", "rotate")
+    assert lines(done.stdout) == [
+        "42 records lie under the key b2 now.", "Nothing lies under a1 any more; only older backups of Redis need it still.",
+    ]  # fmt: skip
+    assert json.loads((await people.run("vault", "rotate", "--json")).stdout) == {"records": 42, "key": "b2", "unneeded": ["a1"]}
+
+
+async def test_without_a_portal_there_are_no_people(pixeld_server):
+    done = await pixeld_server.run("account", "list")
+    assert done.exit_code == 1 and "set PIXELD_PORTAL=true" in done.stderr
 
 
 # Registry
@@ -786,8 +928,9 @@ def app(monkeypatch):
     module = types.ModuleType("pixeld.app")
     module.served = []
     started = types.SimpleNamespace(
-        public_url="http://localhost:8000", admin_url="http://127.0.0.1:8001", data_dir=Path("my data"), demo_url=None
-    )
+        public_url="http://localhost:8000", admin_url="http://127.0.0.1:8001", data_dir=Path("my data"), demo_url=None,
+        operator_url=None,
+    )  # fmt: skip
 
     async def serve(settings, *, demo=False, started=lambda _: None):
         module.served.append((settings, demo, type(asyncio.get_running_loop()).__module__))
@@ -818,6 +961,13 @@ def test_demo_says_where_the_shop_is(app):
     assert json.loads(run("demo", "--json").stdout)["demo_url"] == "http://localhost:8000/demo/"
 
 
+def test_serve_says_where_the_first_operator_goes_while_there_is_none(app):
+    assert "operator" not in run("serve").stdout and "operator_url" not in json.loads(run("serve", "--json").stdout)
+    app.started.operator_url = "https://track.example/portal/welcome/operators.t"
+    assert f"  {app.started.operator_url}\n" in run("serve").stdout
+    assert json.loads(run("serve", "--json").stdout)["operator_url"] == app.started.operator_url
+
+
 def test_serve_runs_on_uvloop(app):
     run("serve")
     assert app.served[0][2].startswith("uvloop")
@@ -837,7 +987,9 @@ def test_flags_are_settings(app, monkeypatch):
 def test_every_setting_is_a_flag_but_secrets(command):
     shown = run(command, "--help").stdout
     flags = {name for name, _, _ in table() if f" --{name.replace('_', '-')} " in shown}
-    assert {name for name, _, _ in table()} - flags == {"redis_url", "clickhouse_url", "admin_token", "signing_keys"}
+    assert {name for name, _, _ in table()} - flags == {
+        "redis_url", "clickhouse_url", "admin_token", "signing_keys", "vault_keys", "smtp_url",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
+from aiosmtpd.smtp import SMTP
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
@@ -21,6 +22,7 @@ from pixeld.cli.server import Server as AdminApi
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
 from pixeld.domain.reports import Scope
+from pixeld.errors import SettingsError
 from pixeld.parts import flushing as flushing_part
 from pixeld.settings import Settings
 from pixeld.storage import keys
@@ -196,20 +198,14 @@ async def admin_tls(start, tmp_path, **_):
         assert [client["id"] for client in asked["clients"]] == ["shop"]
 
 
-async def portal(start, monkeypatch, **_):
-    async def room(request):
-        return web.Response()
-
-    def furnished(settings, origin, empty=app._house):
-        home = empty(settings, origin)
-        home.router.add_get("/room", room)
-        return home
-
-    monkeypatch.setattr(app, "_house", furnished)
+async def portal(start, **_):
     for on in (True, False):
         async with start(workers=1, portal=on) as running:
             assert (running.settings.data_dir / "house.sock").exists() is on
-            assert (await get(running, "/room"))[0] == (200 if on else 404)
+            for path in ("/", "/portal/login"):
+                assert (await get(running, path))[0] == (200 if on else 404)
+            invited = running.started.operator_url or ""
+            assert invited.startswith(f"{running.started.public_url}/portal/welcome/operators.") is on
 
 
 async def fast_path(start, monkeypatch, **_):
@@ -440,11 +436,46 @@ async def log_level(tmp_path, valkey, **_):
         root.handlers[:] = before[1]
 
 
+async def vault_keys(start, **_):
+    one, other = f"a:{'ab' * 32}", f"b:{'cd' * 32}"
+    async with start(portal=True, vault_keys=one):
+        pass
+    async with start(portal=True, vault_keys=f"{other},{one}"):
+        pass
+    with pytest.raises(SettingsError, match="the accounts in Redis lie under other keys"):
+        async with start(portal=True, vault_keys=other):
+            pass
+    with pytest.raises(SettingsError, match="vault_keys cannot be used: key a must be 32 bytes"):
+        async with start(portal=True, vault_keys="a:abcd"):
+            pass
+
+
+async def smtp(start, **_):
+    taken = asyncio.get_running_loop().create_future()
+
+    class Server:
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+            taken.set_result((envelope.mail_from, envelope.rcpt_tos))
+            return "250 OK"
+
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: SMTP(Server(), loop=loop, hostname="mail.test"), "127.0.0.1", 0)
+    url = f"smtp://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    with pytest.raises(SettingsError, match="needs a mail_from"):
+        Settings(smtp_url=url)
+    async with start(portal=True, smtp_url=url, mail_from="Partners <p@track.example>") as running:
+        await running.server.parties.outbox.send("clara@shop.example", "reset", "", token="t")
+        assert await asyncio.wait_for(taken, 5) == ("p@track.example", ["clara@shop.example"])
+    listening.close()
+    await listening.wait_closed()
+
+
 EFFECTS = {
     name: effect
     for names, effect in {
         ("tls_cert", "tls_key"): tls,
         ("admin_tls_cert", "admin_tls_key", "admin_tls_ca"): admin_tls,
+        ("smtp_url", "mail_from"): smtp,
         ("rate_per_s", "rate_burst"): rate,
         ("api_per_s", "api_burst"): api_rate,
         ("flush_interval_s", "flush_max_events", "flush_keep_s", "lease_s"): flushing,
@@ -454,7 +485,7 @@ EFFECTS = {
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
                 fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
-                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal,
+                spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal, vault_keys,
             )
         },
     }.items()
@@ -464,7 +495,11 @@ EFFECTS = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 async def test_a_setting_has_its_effect(name, start, tmp_path, valkey, redis, monkeypatch):
-    if name in ("tls_key", "admin_tls_key", "admin_tls_ca", "rate_burst", "api_burst", "flush_max_events", "flush_keep_s", "lease_s"):
+    seen_with_a_sibling = (
+        "tls_key", "admin_tls_key", "admin_tls_ca", "rate_burst", "api_burst", "flush_max_events", "flush_keep_s", "lease_s",
+        "mail_from",
+    )  # fmt: skip
+    if name in seen_with_a_sibling:
         assert name in EFFECTS  # seen together with its sibling
         return
     await EFFECTS[name](start=start, tmp_path=tmp_path, valkey=valkey, redis=redis, monkeypatch=monkeypatch)
