@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from aiohttp import web
 from aiosmtpd.smtp import SMTP
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
