@@ -50,17 +50,15 @@ class Sessions:
         record = await self._records.read("session", id)
         if record is None:
             return None
-        rest_s = LONGEST_S - (now - record.value["opened_ms"]) / 1000
-        if rest_s <= 0:
-            return None
         try:
             person = await self._people.get(id.partition(":")[0])
         except NotFound:
             return None
         if now - record.value["seen_ms"] >= _SEEN_S * 1000:
+            ttl_s = min(IDLE_S, LONGEST_S - (now - record.value["opened_ms"]) / 1000)
             try:
                 value = record.value | {"seen_ms": now}
-                await self._records.write("session", id, value, expected=record.version, ttl_s=min(IDLE_S, rest_s))
+                await self._records.write("session", id, value, expected=record.version, ttl_s=ttl_s)
             except Conflict:
                 pass  # noted by another request of the same moment, or closed
         return Session(person.account, record.value["csrf"], id)

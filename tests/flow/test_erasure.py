@@ -6,6 +6,7 @@ import pyotp
 import pytest
 
 from pixeld import app
+from pixeld.accounts.account import Role
 from pixeld.accounts.sealed import SEALED
 from pixeld.accounts.vault import Unopened, Vault
 from pixeld.datadir import DataDir
@@ -55,6 +56,8 @@ async def own(tmp_path):
 async def lived(made):
     """A partner's account that has done everything that leaves something somewhere."""
     await made.registry.add_client(SHOP, "admin")
+    await made.accounts.invite(Role.OPERATOR, "", FORM["email"], "admin")
+    made.clock.forward(1)
     account = await partner(made)
     await made.registry.set_member("shop", "blog", {"status": "approved"}, "admin")
     await log_in(made)

@@ -105,11 +105,18 @@ async def test_at_once_nobody_is_counted_twice(records):
 
 
 async def test_a_rewrite_that_meets_another_one_follows_it(records, redis):
-    await redis.bgrewriteaof()
-    await records.rewrite()
-    async with asyncio.timeout(10):
-        while (await redis.info("persistence"))["aof_rewrite_in_progress"]:
-            await asyncio.sleep(0)
+    before = (await redis.info("persistence"))["aof_rewrites"]
+    await records.write("thing", "a", {}, expected=0)
+    await redis.config_set("rdb-key-save-delay", 100_000)  # µs a key, so that the first one takes a while
+    try:
+        await redis.bgrewriteaof()
+        await records.rewrite()
+        async with asyncio.timeout(10):
+            while (await redis.info("persistence"))["aof_rewrite_in_progress"]:
+                await asyncio.sleep(0)
+    finally:
+        await redis.config_set("rdb-key-save-delay", 0)
+    assert (await redis.info("persistence"))["aof_rewrites"] == before + 2
     assert (await redis.info("persistence"))["aof_last_bgrewrite_status"] == "ok"
 
 
