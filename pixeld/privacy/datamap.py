@@ -78,6 +78,16 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """Something that is kept of people who log in. The page tells it; P3P speaks of visits only (REC 1.1) and doesn't."""
+
+    what: str
+    why: str
+    where: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataMap:
     """All that the compact policy, the policy file and the page say."""
 
@@ -89,6 +99,7 @@ class DataMap:
     access: str
     disputes: tuple[Dispute, ...]
     statements: tuple[Statement, ...]
+    accounts: tuple[Holding, ...]
 
 
 def load(toml: str | bytes) -> DataMap:
@@ -132,6 +143,7 @@ def _data_map(table: Table) -> DataMap:
         access=table.word("access", p3p.ACCESS),
         disputes=tuple(map(_dispute, table.tables("disputes", least=0))),
         statements=tuple(map(_statement, table.tables("statements"))),
+        accounts=tuple(map(_holding, table.tables("accounts", least=0))),
     )
 
 
@@ -199,3 +211,7 @@ def _item(table: Table) -> DataItem:
         where=table.text("where"),
         kept_days=table.optional_number("kept_days", least=0),
     )
+
+
+def _holding(table: Table) -> Holding:
+    return Holding(what=table.text("what"), why=table.text("why"), where=table.text("where"), kept=table.text("kept"))

@@ -576,6 +576,17 @@ def test_page_says_what_is_not_the_rule() -> None:
     assert "What comes of it: we pay compensation; we put the mistake right." in said
 
 
+def test_what_is_kept_of_people_who_log_in_is_on_the_page_and_not_in_what_p3p_says_of_visits() -> None:
+    source = tree()
+    plain = load(written(source))
+    assert plain.accounts == () and "If you log in here" not in Text(privacy_page(plain)).said
+    source["accounts"] = [{"what": "Your e-mail.", "why": "To reach you.", "where": "a vault", "kept": "until you leave"}]
+    told = load(written(source))
+    said = Text(privacy_page(told)).said
+    assert "Your e-mail. To reach you. Kept in: a vault. Kept for: until you leave." in said
+    assert (compact_policy(told), render_policy_file(told)) == (compact_policy(plain), render_policy_file(plain))
+
+
 def test_page_gives_an_address_to_write_to() -> None:
     source = tree()
     source["entity"].update(street="1 High Street", city="Anytown", uri="https://shop.example/about")
@@ -600,7 +611,7 @@ def test_page_is_accessible_and_loads_nothing() -> None:
     assert page.tags[0] == ("html", {"lang": "en"})
     assert b"@media (prefers-color-scheme: dark)" in html
     labels = [attributes["aria-labelledby"] for tag, attributes in page.tags if tag == "section"]
-    assert len(labels) == len(SHIPPED.statements) + 3
+    assert len(labels) == len(SHIPPED.statements) + 4  # people who log in, choices, who it is, the same for machines
     assert labels == ids
 
 
