@@ -70,7 +70,7 @@ def performance(scope, network, params, today):
                 row["clicks" if visit.clicked else "impressions"] += 1
                 if visit.clicked:
                     row["people"].add(visit.visitor)
-    clicks = {(v.client, v.click_id): v for v in network.visits if v.clicked and v.click_id}
+    clicks = {(v.client, v.click_id): v for v in network.visits if v.click_id and wanted(v.client, v.partner)}
     for order, _ in standing(network):
         if within(order.at_ms) and wanted(order.client, order.partner):
             click = clicks.get((order.client, order.click_id))

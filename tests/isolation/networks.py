@@ -99,6 +99,8 @@ def _network(plan):
             if clicks and partner in (0, 1):  # its partner is that of a click before it
                 click = clicks[visit % len(clicks)]
                 at_ms, client, earner = max(at_ms, click.at_ms), click.client, click.partner
+            elif earner and visit % 2:  # no real one names another partner's click: if one did, nothing of the click is told
+                click = next((each for each in clicks if each.client == client and each.at_ms <= at_ms), None)
             method = ("click" if visit % 2 else "cookie") if earner else ""
             found = (click.click_id, click.at_ms // 1000) if click else ("", 0)
             observed.append(Order(f"{prefix}-e{n}", at_ms, client, f"O-{number}", earner, method, *found, amount, currency, *rest))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import START_MS
 from tests.isolation import model
-from tests.isolation.networks import networks
+from tests.isolation.networks import Network, Order, Visit, networks
 from tests.isolation.world import TODAY
 
 AT_ONCE, EXAMPLES = 10, 100  # networks in the registry at a time; times
@@ -31,6 +32,27 @@ def _everybody_sees_exactly_their_own(runner, world, drawn):
 def test_over_a_thousand_networks(runner, world):
     _everybody_sees_exactly_their_own(runner, world)
     assert world.networks >= AT_ONCE * EXAMPLES
+
+
+@pytest.mark.parametrize("by", ["s1", "s2", "creative"])
+def test_an_order_tells_nothing_of_another_partners_click(runner, world, by):
+    """Too rare to be met with by chance, and no real order names one; the statement has the scope all the same."""
+    prefix, at_ms = f"x-{by}", START_MS - 60_000
+    client, mine, theirs = f"{prefix}-shop", f"{prefix}-mine", f"{prefix}-theirs"
+    click = Visit(True, at_ms, client, theirs, "human", f"{prefix}-k", 7, "their s1", "their s2", "their creative", "", "")
+    order = Order(
+        f"{prefix}-e", at_ms, client, "O-1", mine, "click", click.click_id, 1, 100, "EUR", 5, 0, "", "", "human", "", ""
+    )  # fmt: skip
+    network = Network({client: ("EUR", "UTC")}, [mine, theirs], {}, [click], [order], [])
+
+    async def ask():
+        await world.hold([network])
+        for scope in (("partner", mine), ("partner", theirs), ("client", client)):
+            key = await world.key(scope)
+            asking = Asking(world, scope, network, network, lambda path, params, key=key: world.ask(path, params, key))
+            await asking.performance({"by": [by]})
+
+    runner.run(ask())
 
 
 async def check(world, drawn):
