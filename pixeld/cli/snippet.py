@@ -15,6 +15,8 @@ from pixeld.domain.snippet import pixel_html, pixel_url, values
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
 
+_WHERE = "\nPaste it once into the page that thanks for an order, and let the shop's template put in, each URL-encoded:"
+_TRY = "Try it first with &amp;test=1 at the end of its address: such an order is kept apart, never reported or paid."
 _WIDTH = 112
 
 
@@ -33,10 +35,10 @@ def snippet(server: Server, client: str, public_url: str | None, as_json: bool) 
         print_json({"html": html, "url": url, "notes": notes})
         return
     click.echo(html)
-    click.echo("\nPaste it once into the page that thanks for an order, and let the shop's template put in, each URL-encoded:", err=True)
+    click.echo(_WHERE, err=True)
     for word, meaning in values(found["currency"], found["landing_url"], found["click_param"]):
         click.echo(_filled(word, meaning), err=True)
-    click.echo("Try it first with &amp;test=1 at the end of its address: such an order is kept apart, never reported or paid.", err=True)
+    click.echo(_TRY, err=True)
     for note in notes:
         click.echo(f"Note: {note}", err=True)
 
