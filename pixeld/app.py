@@ -210,7 +210,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
         needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
         home.add_subapp(tenants.PREFIX, tenants.application(needed))
-        served = portal.Services(parties, registry, reports, tracker_url, operations.today)
+        served = portal.Services(
+            parties, registry, reports, tracker_url, operations.today, decisions, operations.health
+        )
         home.router.add_get("/", portal.home(served))
         home.add_subapp(portal.PREFIX, portal.application(served))
     if settings.portal and intake is None:

@@ -1,14 +1,19 @@
 """What tests of the portal share: the pages over real services, browsers that keep cookies, and HTML that is looked at closely."""
 
+import asyncio
 import re
+import secrets
 from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
 
 import html5lib
+import orjson
 from aiohttp import ClientSession, DummyCookieJar
 
 from pixeld.accounts.account import Role
+from pixeld.domain.events import decode
 from pixeld.web import house, portal, public
+from pixeld.web.keys import Health
 from pixeld.web.origin import Origin
 from tests import accounts
 
@@ -20,10 +25,40 @@ _LABELLED = ("input", "select", "textarea")
 _UNLABELLED = ("hidden", "submit", "button")
 
 
-def services(made, reports, url="https://track.example"):
-    """What the pages are made of, from `tests.accounts.services` and reports."""
+class Straight:
+    """An Intake whose events are in the warehouse when they are confirmed: what lies between has tests of its own."""
+
+    def __init__(self, warehouse):
+        self._warehouse, self._tasks = warehouse, set()
+
+    def append(self, line, waiter):
+        task = asyncio.get_running_loop().create_task(self._insert(line, waiter))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _insert(self, line, waiter):
+        for kind, values in decode(line):
+            event_id = secrets.token_hex(8)
+            row = orjson.dumps((*values, event_id))
+            await self._warehouse.insert(kind.table, (*kind.columns, "event_id"), [row], event_id)
+        waiter.settle(True)
+        waiter.release()
+
+
+async def well():
+    """The health of a server of which every part is well."""
+    return {"redis": Health(True, {"server": "Valkey", "durable": True}), "clickhouse": Health(True, {"version": "26.9"})}
+
+
+def services(made, reports, url="https://track.example", *, decisions=None, health=well):
+    """What the pages are made of, from `tests.accounts.services`, reports and decisions."""
     clock = made.clock
-    return portal.Services(made.parties, made.registry, reports, url, lambda: datetime.fromtimestamp(clock() / 1000, UTC).date())
+
+    def today():
+        return datetime.fromtimestamp(clock() / 1000, UTC).date()
+
+    return portal.Services(made.parties, made.registry, reports, url, today, decisions, health)
 
 
 def site(of):
@@ -89,9 +124,17 @@ class Page:
         """The names of the fields that something is said beside."""
         return {e.get("id").removesuffix("-problem") for e in self.all("p") if (e.get("id") or "").endswith("-problem")}
 
-    def form(self, action):
-        """The fields of a form as a browser would send them, untouched."""
-        (form,) = [form for form in self.all("form") if form.get("action") == action]
+    def form(self, action, post=False):
+        """The fields of a form as a browser would send them, untouched; of two with one action, the one that posts."""
+        (form,) = [form for form in self.all("form") if form.get("action") == action and (not post or form.get("method") == "post")]
+        return self._fields(form)
+
+    def form_with(self, action, **values):
+        """The form among several to one action that holds these values."""
+        (found,) = [f for form in self.all("form", action=action) if values.items() <= (f := self._fields(form)).items()]
+        return found
+
+    def _fields(self, form):
         fields = {}
         for element in form.iter():
             tag, name = element.tag.removeprefix(XHTML), element.get("name")

@@ -36,6 +36,8 @@ FIELDS = {
     "promotion": Field("How you promote", 0, 4000, lines=True),
     "summary": Field("The summary", 1, 4000, lines=True),
     "question": Field("The question", 0, 1000, lines=True),
+    "subject": Field("The subject", 1, 200),
+    "text": Field("The message", 1, 4000, lines=True),
 }
 
 

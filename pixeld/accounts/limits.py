@@ -26,6 +26,7 @@ LIMITS = {
     "code": Limit(10, 3600),  # 3 of 1,000,000 are right: a year of guesses, of somebody who has the password, finds one in 4
     "registration by address": Limit(20, 3600),
     "reset by address": Limit(20, 3600),
+    "message": Limit(100, 86_400),  # of one client to partners, or of one partner to a client
     "mail": Limit(5, 86_400),  # that strangers cause, to one e-mail address
 }
 

@@ -114,6 +114,15 @@ class Outbox:
             raise NotFound("there is no such mail; they are kept for 30 days")
         return mail
 
+    async def retry(self, id: str) -> None:
+        """Let a mail that waits be tried again at once. NotFound; Conflict when it doesn't wait."""
+        await self.read(id)
+        record = await self._records.read("mail", id)
+        if record is None or record.value["state"] != "waiting":
+            raise Conflict("this mail isn't waiting: it was sent, or there is no mail server to send it")
+        await self._change(id, {"next_ms": self._clock()})
+        self._new.set()
+
     async def about(self, account_id: str, emails: set[str]) -> builtins.list[Mail]:
         """The mails of an account, and those to one of the addresses (in lower case)."""
         mails = [await self._read(id) for id in await self._records.ids("mail")]

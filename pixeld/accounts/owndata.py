@@ -11,7 +11,8 @@ from pixeld.accounts.forms import Form, normal
 from pixeld.accounts.office import Office
 from pixeld.accounts.people import Person
 from pixeld.domain.registry import Status
-from pixeld.errors import InvalidForm
+from pixeld.domain.reports import Scope
+from pixeld.errors import InvalidForm, NotFound
 
 _CHANGES = {"contact_name": "contact_name", "postal": "address", "site": "site", "promotion": "promotion"}
 _PARTNERS = ("name", "site", "promotion")  # fields that only a partner has
@@ -85,10 +86,22 @@ class OwnData:
 
         The account's record goes last but for its sessions: a removal that fails in between can be repeated by logging in.
         """
-        office, id = self._office, account.id
-        person = await office.people.get(id)
-        if not await office.is_password(person, password):
+        person = await self._office.people.get(account.id)
+        if not await self._office.is_password(person, password):
             raise InvalidForm({"password": "This is not your password."})
+        await self._erase(person, account.who)
+
+    async def remove_partner(self, partner: str, who: str) -> None:
+        """Remove a partner for an operator: as `remove` does, whether or not it has an account. NotFound."""
+        await self._office.registry.refresh()
+        if partner not in self._office.snapshot.partners:
+            raise NotFound(f"there is no partner {partner!r}")
+        for person in await self._office.people.of(Role.PARTNER, partner):
+            await self._erase(person, who)
+        await self._end_partner(partner, who)
+
+    async def _erase(self, person: Person, who: str) -> None:
+        office, account, id = self._office, person.account, person.account.id
         emails = {normal(person.account.contact.email)}
         await office.outbox.erase(id, emails)
         await office.links.end(id)
@@ -100,24 +113,24 @@ class OwnData:
                 await office.people.leave(other.account.role, other.account.subject, other.account.id)
                 await office.people.erase(other.account.id)
         if account.role is Role.PARTNER:
-            await self._end_partner(account)
+            await self._end_partner(account.subject, who)
         await office.people.leave(account.role, account.subject, id)
         await office.people.release(person.account.contact.email)
-        await office.note(account, "", {"role": account.role, "subject": account.subject}, None)
+        await office.registry.note(f"accounts/{id}", {"role": account.role, "subject": account.subject}, None, who)
         await office.people.erase(id)
         await office.sessions.close_all(id)
         await office.records.rewrite()
 
-    async def _end_partner(self, account: Account) -> None:
-        office, partner = self._office, account.subject
-        for key in await office.keys.list(account.scope):
-            await office.keys.revoke(account.scope, key.id, account.who)
+    async def _end_partner(self, partner: str, who: str) -> None:
+        office, scope = self._office, Scope.partner(partner)
+        for key in await office.keys.list(scope):
+            await office.keys.revoke(scope, key.id, who)
         await office.registry.refresh()
         for (client, member), status in office.snapshot.members.items():
             if member == partner and status is not Status.ENDED:
-                await office.registry.set_member(client, partner, {"status": "ended"}, account.who)
+                await office.registry.set_member(client, partner, {"status": "ended"}, who)
         if partner in office.snapshot.partners:
-            await office.registry.change_partner(partner, {"name": partner}, account.who)
+            await office.registry.change_partner(partner, {"name": partner}, who)
 
     async def _ask_new_email(self, account: Account, email: str) -> None:
         office = self._office

@@ -10,6 +10,7 @@ from pixeld.accounts.accounts import Accounts
 from pixeld.accounts.apikeys import ApiKeys
 from pixeld.accounts.limits import Limits
 from pixeld.accounts.links import Links
+from pixeld.accounts.messages import Messages
 from pixeld.accounts.office import Office
 from pixeld.accounts.outbox import Letter, Outbox
 from pixeld.accounts.passwords import Passwords
@@ -38,6 +39,7 @@ class Parties:
     keys: ApiKeys
     outbox: Outbox
     policies: Policies
+    messages: Messages
     rotate: Callable[[str], Awaitable[Rotated]]  #: see `Rotation`; the argument is whose doing it is
     check: Callable[[], Awaitable[None]]  #: raises Unopened when this server has other keys than what lies in Redis
 
@@ -98,4 +100,13 @@ def open_parties(
         clock=clock,
     )
     rotation = Rotation(vault, sealed, people, registry, renew)
-    return Parties(Accounts(office), office.sessions, office.keys, outbox, office.policies, rotation.rotate, sealed.check)
+    return Parties(
+        Accounts(office),
+        office.sessions,
+        office.keys,
+        outbox,
+        office.policies,
+        Messages(office),
+        rotation.rotate,
+        sealed.check,
+    )

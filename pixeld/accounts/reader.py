@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from pixeld.domain.commission import Terms, in_force
 from pixeld.domain.ports import Registry, Reports
-from pixeld.domain.registry import Client, Partner, Snapshot, Status
+from pixeld.domain.record import fingerprint
+from pixeld.domain.registry import Client, Membership, Partner, Snapshot, Status
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import NotFound, Unavailable
 
@@ -22,6 +23,11 @@ class Agreement(NamedTuple):
     partner: Partner
     status: Status
     commission: tuple[Terms, ...]
+
+    @property
+    def version(self) -> int:
+        """What a change of it brings along as `seen`, so that it is refused when the membership is another one by then."""
+        return fingerprint(Membership(self.status, self.commission).to_json())
 
 
 class Reader:

@@ -119,6 +119,12 @@ def amended(agreement: Iterable[Terms], new: Terms) -> tuple[Terms, ...]:
     return Terms.listed(found)
 
 
+def cut(agreement: Iterable[Terms], day: date) -> tuple[Terms, ...]:
+    """`agreement` as it was until the day before `day`; from that day on nothing holds."""
+    last = day - timedelta(days=1)
+    return tuple(replace(terms, until_day=str(min(terms.last, last))) for terms in agreement if terms.first <= last)
+
+
 def in_force(agreement: Iterable[Terms], day: date) -> Terms | None:
     """The terms of an agreement that hold on a day, in UTC."""
     return next((terms for terms in agreement if terms.first <= day <= terms.last), None)

@@ -104,7 +104,7 @@ class Queue(Protocol):
 
 class Registry(Protocol):
     """Clients, partners and memberships. Changes raise BadInput, NotFound, AlreadyExists or QueueAway and then change
-    nothing.
+    nothing. `seen` is the fingerprint of the record that a change was made from; Conflict when it is another one by now.
     """
 
     snapshot: Snapshot | None
@@ -115,23 +115,27 @@ class Registry(Protocol):
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""
 
-    async def change_client(self, client: str, body: object, who: str) -> Client:
+    async def change_client(self, client: str, body: object, who: str, *, seen: int | None = None) -> Client:
         """Change some of a client's fields."""
 
     async def add_partner(self, body: object, who: str) -> Partner:
         """Register a partner."""
 
-    async def change_partner(self, partner: str, body: object, who: str) -> Partner:
+    async def change_partner(self, partner: str, body: object, who: str, *, seen: int | None = None) -> Partner:
         """Change some of a partner's fields."""
 
-    async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
+    async def set_member(
+        self, client: str, partner: str, body: object, who: str, *, seen: int | None = None
+    ) -> Status:
         """Set status, commission or both of a membership; both parties must exist. What the body leaves out stays."""
 
     async def note(self, what: str, before: object, after: object, who: str) -> None:
         """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
 
-    async def audit(self, count: int) -> list[dict[str, Any]]:
-        """The newest changes, newest first: at_ms, who, what, before, after."""
+    async def audit(self, count: int, before: str = "") -> list[dict[str, Any]]:
+        """The newest changes, newest first: id, at_ms, who, what, before, after. With `before`, an id: those before it.
+        BadInput (field `before`) for what is no id.
+        """
 
 
 class Warehouse(Protocol):

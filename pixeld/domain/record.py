@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from dataclasses import MISSING, asdict, fields, replace
 from typing import Any, Self
+
+import orjson
 
 from pixeld.errors import BadInput
 
@@ -57,3 +60,10 @@ class Record:
 
 def _names(cls: type) -> list[str]:
     return [f.name for f in fields(cls)]
+
+
+def fingerprint(value: object) -> int:
+    """A number of at most 15 digits that stands for a record's JSON value (None: no record), so that a change can say which
+    one it was made from.
+    """
+    return int.from_bytes(hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()[:6])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,13 +16,15 @@ import orjson
 from redis.exceptions import WatchError
 
 from pixeld.domain.commission import check_currency
+from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status
-from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway, Unavailable
+from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, QueueAway, Unavailable
 from pixeld.storage import keys
 from pixeld.storage.redis import RedisClient, failures
 
 log = logging.getLogger(__name__)
 _ATTEMPTS = 20  # optimistic changes that meet another change; each retry means that somebody else's went through
+_ENTRY = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)  # the id of an entry of the audit stream
 _FOLLOW_S = 0.25  # one GET: a change elsewhere is seen well within the second that is promised
 
 
@@ -80,19 +83,22 @@ class _Store:
         values = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
         return {"at_ms": self._clock(), "who": who, "what": what, **values}
 
-    async def audit(self, count: int) -> list[dict[str, Any]]:
-        """The newest `count` changes, newest first."""
+    async def audit(self, count: int, before: str) -> list[dict[str, Any]]:
+        """The newest `count` changes, or those before one of them, newest first."""
+        if before and _ENTRY.fullmatch(before) is None:
+            raise BadInput("before must be the id of a change, such as 1800000000000-0", "before")
         with failures("reading the audit stream"):
-            entries = await self._redis.xrevrange(keys.AUDIT, count=count)
+            entries = await self._redis.xrevrange(keys.AUDIT, max=f"({before}" if before else "+", count=count)
         return [
             {
+                "id": id.decode(),
                 "at_ms": int(f[b"at_ms"]),
                 "who": f[b"who"].decode(),
                 "what": f[b"what"].decode(),
                 "before": orjson.loads(f[b"before"]),
                 "after": orjson.loads(f[b"after"]),
             }
-            for _, f in entries
+            for id, f in entries
         ]
 
 
@@ -160,7 +166,7 @@ class Registry:
         """Register a client."""
         return Client.from_store(await self._add(keys.CLIENTS, Client.from_json(body), who))
 
-    async def change_client(self, client: str, body: object, who: str) -> Client:
+    async def change_client(self, client: str, body: object, who: str, *, seen: int | None = None) -> Client:
         """Change some of a client's fields. A currency must be able to express what its memberships agree on."""
         await self.refresh()
         assert self.snapshot is not None
@@ -170,17 +176,19 @@ class Registry:
             for agreement in agreements:
                 check_currency(agreement, changed.currency)
 
-        return Client.from_store(await self._change(keys.CLIENTS, Client, client, body, who, check))
+        return Client.from_store(await self._change(keys.CLIENTS, Client, client, body, who, seen, check))
 
     async def add_partner(self, body: object, who: str) -> Partner:
         """Register a partner."""
         return Partner.from_store(await self._add(keys.PARTNERS, Partner.from_json(body), who))
 
-    async def change_partner(self, partner: str, body: object, who: str) -> Partner:
+    async def change_partner(self, partner: str, body: object, who: str, *, seen: int | None = None) -> Partner:
         """Change some of a partner's fields."""
-        return Partner.from_store(await self._change(keys.PARTNERS, Partner, partner, body, who))
+        return Partner.from_store(await self._change(keys.PARTNERS, Partner, partner, body, who, seen))
 
-    async def set_member(self, client: str, partner: str, body: object, who: str) -> Status:
+    async def set_member(
+        self, client: str, partner: str, body: object, who: str, *, seen: int | None = None
+    ) -> Status:
         """Set status, commission or both of the membership of `partner` with `client`; both must exist."""
         change = MembershipChange.from_json(body)
         await self.refresh()
@@ -191,7 +199,9 @@ class Registry:
         currency = self.snapshot.clients[client].currency
 
         def decide(before: Any) -> Any:
-            return change.applied(Membership.from_store(before) if before else None, currency).to_json()
+            member = Membership.from_store(before) if before else None
+            _check_seen(member.to_json() if member else None, seen)
+            return change.applied(member, currency).to_json()
 
         changed = await self._store.change(keys.MEMBERS, f"{client}/{partner}", decide, who=who)
         await self.refresh()
@@ -201,9 +211,9 @@ class Registry:
         """Put a change that was made elsewhere on the audit stream. `before` and `after` are JSON values; they name nobody."""
         await self._store.note(what, before, after, who)
 
-    async def audit(self, count: int) -> list[dict[str, Any]]:
-        """The newest `count` changes, newest first."""
-        return await self._store.audit(count)
+    async def audit(self, count: int, before: str = "") -> list[dict[str, Any]]:
+        """The newest `count` changes, newest first; with `before`, an id, those before that one."""
+        return await self._store.audit(count, before)
 
     async def _add(self, key: str, record: Client | Partner, who: str) -> Any:
         def decide(before: Any) -> Any:
@@ -222,12 +232,15 @@ class Registry:
         record_id: str,
         body: object,
         who: str,
+        seen: int | None,
         check: Callable[[Any], None] = lambda _: None,
     ) -> Any:
         def decide(before: Any) -> Any:
             if before is None:
                 raise NotFound(f"there is no {kind.__name__.lower()} {record_id!r}")
-            changed = kind.from_store(before).changed(body)
+            record = kind.from_store(before)
+            _check_seen(record.to_json(), seen)
+            changed = record.changed(body)
             check(changed)
             return before | changed.to_json()
 
@@ -300,6 +313,11 @@ def _load(stored: bytes | None) -> Any:
     if stored is None:
         return None
     return orjson.loads(stored) if stored.startswith(b"{") else stored.decode()
+
+
+def _check_seen(before: Any, seen: int | None) -> None:
+    if seen is not None and fingerprint(before) != seen:
+        raise Conflict("somebody has changed this since you opened it; nothing was changed: look at it again, then repeat")
 
 
 def _pair(field: str) -> tuple[str, str]:

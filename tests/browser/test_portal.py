@@ -40,6 +40,22 @@ OWN = (
     "/portal/account/remove",
 )  # fmt: skip
 
+STAFF = {"client": ("clara@coffee.example", "shop"), "operator": ("otto@operator.example", "")}
+THEIRS = {
+    "client": (
+        "/portal/client", "/portal/client/partners", "/portal/client/partners/teapots", "/portal/client/partners/teapots/commission",
+        "/portal/client/orders", "/portal/client/orders?days=x", "/portal/client/commission", "/portal/client/messages",
+        "/portal/client/pixel", "/portal/client/settings", "/portal/client/colleagues", "/portal/performance?by=partner",
+        "/portal/keys", "/portal/account",
+    ),
+    "operator": (
+        "/portal/operator", "/portal/operator/clients", "/portal/operator/clients/new", "/portal/operator/clients/shop",
+        "/portal/operator/clients/shop/commission", "/portal/operator/partners", "/portal/operator/partners/teapots",
+        "/portal/operator/memberships", "/portal/operator/accounts", "/portal/operator/audit", "/portal/operator/mail",
+        "/portal/operator/policies", "/portal/operator/health", "/portal/performance?by=client",
+    ),
+}  # fmt: skip
+
 
 class Server:
     """The running server, asked from outside the event loop that it is kept in."""
@@ -207,6 +223,30 @@ LOOKS = [(window, scheme) for window in WINDOWS for scheme in ("light", "dark")]
 
 @pytest.mark.parametrize("path", [*OPEN, *OWN])
 def test_a_page_is_open_to_everybody(partner, path):
+    look(partner, path)
+
+
+@pytest.fixture(scope="module")
+def staff(server, partner, tmp_path_factory):
+    """Somebody of the shop and an operator, each in front of a browser of their own."""
+    with ExitStack() as stack:
+        found = {}
+        for role, (email, subject) in STAFF.items():
+            server.api("POST", "/api/accounts/invitations", {"role": role, "subject": subject, "email": email})
+            browser = Partner(stack.enter_context(chromium(server.port, 0, tmp_path_factory.mktemp(role))))
+            browser.go(server.link(email))
+            browser.fill(contact_name=role.capitalize(), password=PASSWORD, terms="yes")
+            browser.press("Make my account")
+            found[role] = browser
+        yield found
+
+
+@pytest.mark.parametrize(("role", "path"), [(role, path) for role, paths in THEIRS.items() for path in paths])
+def test_a_page_of_clients_and_operators_is_open_to_them_all(staff, role, path):
+    look(staff[role], path)
+
+
+def look(partner, path):
     """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy."""
     for window, scheme in LOOKS:
         width, height = WINDOWS[window]

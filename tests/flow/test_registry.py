@@ -6,8 +6,9 @@ import pytest
 
 from pixeld.datadir import DataDir
 from pixeld.domain.commission import Terms
-from pixeld.domain.registry import Status
-from pixeld.errors import AlreadyExists, BadInput, NotFound, QueueAway
+from pixeld.domain.record import fingerprint
+from pixeld.domain.registry import Membership, Status
+from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, QueueAway
 from pixeld.storage import keys
 from pixeld.storage.redis import connect
 from pixeld.storage.registry import Registry
@@ -197,3 +198,65 @@ async def test_without_redis_the_kept_picture_serves_and_is_replaced_when_redis_
     again = registry(kept=made.pictures[0])
     await again.refresh()
     assert again.snapshot.clients["shop"].name == "Newer"
+
+
+# ---- changes that say what they were made from
+
+SEEN = {
+    "a client": (
+        lambda s: fingerprint(s.clients["shop"].to_json()),
+        lambda r, seen: r.change_client("shop", {"name": "Mine"}, "x", seen=seen),
+        lambda r: r.change_client("shop", {"name": "Theirs"}, "x"),
+    ),
+    "a partner": (
+        lambda s: fingerprint(s.partners["blog"].to_json()),
+        lambda r, seen: r.change_partner("blog", {"name": "Mine"}, "x", seen=seen),
+        lambda r: r.change_partner("blog", {"name": "Theirs"}, "x"),
+    ),
+    "a membership": (
+        lambda s: fingerprint(Membership(s.members["shop", "blog"], s.terms.get(("shop", "blog"), ())).to_json()),
+        lambda r, seen: r.set_member("shop", "blog", {"status": "ended"}, "x", seen=seen),
+        lambda r: r.set_member("shop", "blog", {"status": "declined"}, "x"),
+    ),
+    "a membership's terms": (
+        lambda s: fingerprint(Membership(s.members["shop", "blog"], s.terms.get(("shop", "blog"), ())).to_json()),
+        lambda r, seen: r.set_member("shop", "blog", {"commission": [{"percent": "1"}]}, "x", seen=seen),
+        lambda r: r.set_member("shop", "blog", {"commission": [{"percent": "2"}]}, "x"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("look", "mine", "theirs"), SEEN.values(), ids=SEEN)
+async def test_what_somebody_else_has_changed_is_not_overwritten(registry, look, mine, theirs):
+    made, other = registry(), registry()
+    await filled(made)
+    seen = look(made.snapshot)
+    await theirs(other)
+    before = other.snapshot
+    with pytest.raises(Conflict, match="nothing was changed"):
+        await mine(made, seen)
+    await other.refresh()
+    assert other.snapshot.version == before.version
+    await mine(made, look(other.snapshot))
+    assert made.snapshot.version == before.version + 1
+
+
+async def test_a_membership_that_is_not_there_yet_is_seen_as_none(registry):
+    made = registry()
+    await filled(made)
+    await made.add_partner({"id": "new", "name": "New"}, "x")
+    with pytest.raises(Conflict):
+        await made.set_member("shop", "new", {"status": "applied"}, "x", seen=fingerprint("approved"))
+    assert await made.set_member("shop", "new", {"status": "applied"}, "x", seen=fingerprint(None)) is Status.APPLIED
+
+
+async def test_the_audit_stream_is_read_page_by_page(registry):
+    made = registry()
+    await filled(made)
+    everything = await made.audit(100)
+    newest = await made.audit(2)
+    assert newest + await made.audit(100, newest[-1]["id"]) == everything
+    assert await made.audit(100, everything[-1]["id"]) == []
+    for wrong in ("x", "1", "1-", "+", "(1-0", "1-0 2-0"):
+        with pytest.raises(BadInput):
+            await made.audit(1, wrong)

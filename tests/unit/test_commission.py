@@ -1,5 +1,6 @@
 """What an order earns: in whole minor units, exactly."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixeld.domain.commission import Terms, amended, commission_minor, rates
+from pixeld.domain.commission import Terms, amended, commission_minor, cut, in_force, rates
 from pixeld.domain.money import EXPONENTS, to_minor
 
 DAY = date(2027, 1, 15)
@@ -107,6 +108,21 @@ def terms(draw):
     first, last = sorted((draw(DAYS), draw(DAYS)))
     percent = str(draw(st.integers(0, 100)))
     return Terms(percent, "0", draw(st.sampled_from(["", str(first)])), draw(st.sampled_from(["", str(last)])))
+
+
+@given(st.lists(terms(), max_size=6), DAYS)
+def test_an_agreement_that_is_cut_stands_until_the_day_before(changes, end):
+    agreement = ()
+    for change in changes:
+        agreement = amended(agreement, change)
+    for n in range(-2, 44):
+        day = date(2027, 1, 1) + timedelta(n)
+        assert in_force(cut(agreement, end), day) == (None if day >= end else same(in_force(agreement, day), end))
+
+
+def same(terms, end):
+    """The terms as they are cut at `end`."""
+    return terms and replace(terms, until_day=str(min(terms.last, end - timedelta(days=1))))
 
 
 @given(st.lists(terms(), max_size=6))

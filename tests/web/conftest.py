@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from pixeld.storage import migrations
+from pixeld.storage.decisions import Decisions
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.reports import Reports
 from tests import accounts, portal
@@ -48,7 +49,8 @@ async def made(redis, clock):
 @pytest.fixture
 async def server(made, warehouse, clock):
     """The house on a port of its own, with nobody in it yet."""
-    async with TestServer(portal.site(portal.services(made, Reports(warehouse, clock)))) as running:
+    decisions = Decisions(made.redis, warehouse, portal.Straight(warehouse), clock)
+    async with TestServer(portal.site(portal.services(made, Reports(warehouse, clock), decisions=decisions))) as running:
         yield running
 
 

@@ -24,14 +24,38 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from pixeld.web.portal import account, apikeys, assets, entry, errors, homepage, keys, pages, partner, performance
+from pixeld.web.portal import (
+    account,
+    agreements,
+    apikeys,
+    assets,
+    client,
+    client_orders,
+    client_partners,
+    client_settings,
+    entry,
+    errors,
+    homepage,
+    keys,
+    messages,
+    operator,
+    operator_mail,
+    operator_parties,
+    pages,
+    partner,
+    performance,
+)
 from pixeld.web.portal.keys import Services
 
 __all__ = ["PREFIX", "Services", "application", "home"]
 
 PREFIX = pages.PREFIX
 home = homepage.home
-_MODULES = (entry, account, apikeys, performance, partner)
+_MODULES = (
+    *(entry, account, apikeys, performance, partner, messages, agreements),
+    *(client, client_partners, client_orders, client_settings),
+    *(operator, operator_parties, operator_mail),
+)
 
 
 def application(services: Services) -> web.Application:

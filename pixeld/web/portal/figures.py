@@ -56,16 +56,20 @@ COLUMNS = (
 
 
 class Day(NamedTuple):
-    """A day's figures; `commission` by currency, in the order of the currencies of the whole period."""
+    """A day's figures; `money` is by currency, in the order of the currencies of the whole period."""
 
     day: str
     clicks: int
     orders: int
-    commission: tuple[str, ...]
+    money: tuple[str, ...]
 
 
-def days(rows: Iterable[Row], currencies: Sequence[str], first: date, last: date) -> list[Day]:
-    """One entry for each day of the period, oldest first, from a report by day; also for days on which nothing happened."""
+def days(
+    rows: Iterable[Row], currencies: Sequence[str], first: date, last: date, money: str = "commission"
+) -> list[Day]:
+    """One entry for each day of the period, oldest first, from a report by day; also for days on which nothing happened.
+    `money` is the column that the days' amounts are of.
+    """
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row["day"], []).append(row)
@@ -73,9 +77,9 @@ def days(rows: Iterable[Row], currencies: Sequence[str], first: date, last: date
     for n in range((last - first).days + 1):
         day = (first + timedelta(days=n)).isoformat()
         of_day = found.get(day, [])
-        earned = {row["currency"]: row["commission"] for row in of_day}
-        money = tuple(earned.get(currency) or to_text(0, currency) for currency in currencies)
-        shown.append(Day(day, total(of_day, "clicks"), total(of_day, "orders"), money))
+        found_money = {row["currency"]: row[money] for row in of_day}
+        amounts = tuple(found_money.get(currency) or to_text(0, currency) for currency in currencies)
+        shown.append(Day(day, total(of_day, "clicks"), total(of_day, "orders"), amounts))
     return shown
 
 

@@ -1,0 +1,98 @@
+"""A client's overview, its pixel, and the colleagues who have accounts; its other pages are in the modules `client_…`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aiohttp import web
+
+from pixeld.accounts.account import Role
+from pixeld.domain import landing, snippet
+from pixeld.domain.registry import Client, Status
+from pixeld.domain.reports import DEFAULT_DAYS
+from pixeld.errors import AlreadyExists, BadInput
+from pixeld.web.portal import figures, keys, sessions
+from pixeld.web.portal.forms import Form, posted
+from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+
+_SOME = 5  # applications that the overview shows; the others are behind a link
+
+
+def own(request: web.Request) -> Client:
+    """The client of whoever has logged in."""
+    return sessions.reader(request).client(sessions.account(request).subject)
+
+
+async def overview(request: web.Request) -> web.Response:
+    """The last 30 days at a glance, and what waits for a decision."""
+    reader, client, today = sessions.reader(request), own(request), request.app[keys.TODAY]()
+    first = today - timedelta(days=DEFAULT_DAYS - 1)
+    report = await reader.performance({"by": "day", "from": str(first), "to": str(today)})
+    totals = report["totals"]
+    currencies = [row["currency"] for row in totals if row["currency"] and row["orders"]] or [client.currency]
+    pending = await reader.orders({"status": "pending", "from": str(first), "to": str(today), "limit": "1"})
+    agreements = reader.memberships()
+    return page(
+        request,
+        "client/overview.html",
+        client=client,
+        totals=[row for row in totals if row["currency"] in currencies],
+        clicks=figures.total(totals, "clicks"),
+        visitors=figures.total(totals, "unique_clicks"),
+        orders=figures.total(totals, "orders"),
+        pending=figures.total(totals, "orders_pending"),
+        any_pending=bool(pending["rows"]),
+        currencies=currencies,
+        days=figures.days(report["rows"], currencies, first, today, money="revenue"),
+        applications=[m for m in agreements if m.status is Status.APPLIED][:_SOME],
+        partners=sum(m.status is Status.APPROVED for m in agreements),
+        commission=bool(client.commission),
+    )
+
+
+async def pixel(request: web.Request) -> web.Response:
+    """The image to paste into the shop's thank-you page, with the client's own id in it."""
+    client, base = own(request), request.app[keys.TRACKER_URL]
+    return page(
+        request,
+        "client/pixel.html",
+        html=snippet.pixel_html(snippet.pixel_url(base, client.id)),
+        test=snippet.pixel_html(snippet.pixel_url(base, client.id, test=True)),
+        values=snippet.values(client.currency, client.landing_url, client.click_param),
+        host=landing.host_of(base),
+    )
+
+
+async def colleagues(request: web.Request) -> web.Response:
+    """Who logs in for the client, and a form to invite somebody else."""
+    return await _colleagues(request, Form())
+
+
+async def _colleagues(request: web.Request, form: Form) -> web.Response:
+    account = sessions.account(request)
+    found = await request.app[keys.ACCOUNTS].of_subject(Role.CLIENT, account.subject)
+    return page(request, "client/colleagues.html", form=form, colleagues=found)
+
+
+async def invite(request: web.Request) -> web.Response:
+    """Mail a colleague a link to make an account."""
+    account, email = sessions.account(request), posted(request).get("email", "").strip()
+    try:
+        await request.app[keys.ACCOUNTS].invite(Role.CLIENT, account.subject, email, account.who)
+    except BadInput as error:
+        return await _colleagues(request, Form.again(request, error))
+    except AlreadyExists as error:
+        return await _colleagues(request, Form({"email": email}, {"email": str(error)}))
+    said = f"An invitation to {email} is on its way. Its link works for 7 days, once."
+    return see_other(f"{PREFIX}/client/colleagues", said)
+
+
+PAGES = tuple(
+    Page(method, f"/client{path}", handler, Audience.CLIENT)
+    for method, path, handler in (
+        ("GET", "", overview),
+        ("GET", "/pixel", pixel),
+        ("GET", "/colleagues", colleagues),
+        ("POST", "/colleagues", invite),
+    )
+)

@@ -1,0 +1,110 @@
+"""A client's orders: what waits for a decision, and what was decided; one or several at once are approved or rejected."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from pixeld.domain.orders import OrderStatus, check_decision
+from pixeld.errors import BadInput, Conflict, NotFound
+from pixeld.web.portal import keys, sessions
+from pixeld.web.portal.forms import Form, posted
+from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+
+_ORDERS = f"{PREFIX}/client/orders"
+_PAGE = 50
+_PERIODS = (("7", "Last 7 days"), ("30", "Last 30 days"), ("90", "Last 90 days"), ("365", "Last 365 days"))
+_STATES = (("", "All states"), *((status.value, status.value.capitalize()) for status in OrderStatus))
+_ASKED = ("status", "days", "partner", "cursor")
+_BOX = "order "  # the boxes of a form are named `order <number>`, and their value is the status that was seen
+
+
+async def show(request: web.Request) -> web.Response:
+    """Orders, newest first, a page at a time."""
+    return await _show(request, dict(request.query), {})
+
+
+async def _show(
+    request: web.Request,
+    asked: dict[str, str],
+    problems: dict[str, str],
+    ticked: dict[str, str] | None = None,
+    status: int = 200,
+) -> web.Response:
+    reader, today = sessions.reader(request), request.app[keys.TODAY]()
+    asked = {name: value for name in _ASKED if (value := asked.get(name, "").strip())}
+    days = asked.get("days", "30")
+    params = {name: asked[name] for name in ("status", "partner", "cursor") if name in asked}
+    found: dict[str, Any] = {"rows": [], "next": None}
+    problems = dict(problems)
+    try:
+        if days not in dict(_PERIODS):
+            raise BadInput("Choose one of the periods.", "days")
+        first = today - timedelta(days=int(days) - 1)
+        found = await reader.orders(params | {"from": str(first), "to": str(today), "limit": str(_PAGE)})
+    except BadInput as error:
+        problems = {error.field if error.field in ("days", "status", "partner") else "": str(error)}
+    partners = {partner.id: partner.name for partner in reader.partners()}
+    filters = {name: value for name, value in asked.items() if name != "cursor"}
+    return page(
+        request,
+        "client/orders.html",
+        status=status,
+        form=Form({"days": days, "status": "", "partner": "", "reason": "", **filters, **(ticked or {})}, problems),
+        orders=found["rows"],
+        next=urlencode(filters | {"cursor": found["next"]}) if found["next"] else "",
+        newest=urlencode(filters) if "cursor" in asked else None,
+        here=asked,
+        partners=partners,
+        periods=_PERIODS,
+        states=_STATES,
+        box=_BOX,
+    )
+
+
+async def decide(request: web.Request) -> web.Response:
+    """Approve or reject what is ticked, each if it is still what the decider saw; what isn't is told and stays as it is."""
+    form, account = posted(request), sessions.account(request)
+    ticked = {name: value for name, value in form.items() if name.startswith(_BOX)}
+    asked = {name: form.get(f"on_{name}", "") for name in _ASKED}
+    typed = ticked | {"reason": form.get("reason", "")}
+    try:
+        status, reason = check_decision(form.get("decision", ""), form.get("reason", "").strip())
+    except BadInput as error:
+        text = "Tell the partner why, in one line." if error.field == "reason" else "Choose what becomes of the orders."
+        return await _show(request, asked, {error.field or "": text}, typed, 400)
+    if status is OrderStatus.APPROVED:
+        reason = ""
+    if not ticked:
+        return await _show(request, asked, {"": "No order is ticked: tick those that you want to decide about."}, typed, 400)
+    problems, missing = [], 0
+    for name, seen in ticked.items():
+        order = name.removeprefix(_BOX)
+        try:
+            await request.app[keys.DECISIONS].decide(
+                account.scope, account.subject, order, status.value, reason, seen, account.who
+            )
+        except (Conflict, NotFound, BadInput) as error:
+            problems.append(f"{order}: {error}.")
+            missing += isinstance(error, NotFound)
+    if missing == len(ticked):
+        raise NotFound("There is no such order.")
+    done = len(ticked) - len(problems)
+    if problems:
+        told = [f"{_counted(done)} {status}." if done else "", *problems]
+        return await _show(request, asked, {"": " ".join(filter(None, told))}, {"reason": reason}, 409)
+    where = urlencode({name: value for name, value in asked.items() if value})
+    return see_other(f"{_ORDERS}?{where}" if where else _ORDERS, f"{_counted(done)} {status}. The list shows it in a moment.")
+
+
+def _counted(count: int) -> str:
+    return "1 order is" if count == 1 else f"{count} orders are"
+
+
+PAGES = (
+    Page("GET", "/client/orders", show, Audience.CLIENT),
+    Page("POST", "/client/orders", decide, Audience.CLIENT),
+)

@@ -1,0 +1,123 @@
+"""What a client decides about itself: where visitors land, how long referrals count, when orders lock, and who sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import available_timezones
+
+from aiohttp import web
+
+from pixeld.domain.record import fingerprint
+from pixeld.domain.registry import Client
+from pixeld.errors import BadInput, Conflict, InvalidForm
+from pixeld.web.portal import client as clients
+from pixeld.web.portal import forms, keys, sessions
+from pixeld.web.portal.forms import Form, posted
+from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+
+_SETTINGS = f"{PREFIX}/client/settings"
+#: The fields that a form may have: name → label.
+LABELS = {
+    "name": "Name",
+    "landing_url": "Landing page",
+    "allowed_hosts": "Other hosts",
+    "window_days": "Attribution window",
+    "lock_days": "Days to decide",
+    "timezone": "Time zone",
+    "currency": "Currency",
+    "click_param": "Click parameter",
+}
+_OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone")  # the others are the operator's
+_SHARING = ("listed", "share_contact")
+_WRONG: dict[str, str] = {
+    "id": "This must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
+    "name": "This must be 1 to 200 characters, on one line.",
+    "landing_url": "This must be a plain address, such as https://shop.example/.",
+    "allowed_hosts": "Each line must be the name of a host, such as shop.example.",
+    "window_days": "This must be a whole number from 1 to 400.",
+    "lock_days": "This must be a whole number from 0 (never) to 365.",
+    "timezone": "This must be a time zone such as Europe/Berlin.",
+    "currency": "This must be an ISO 4217 code such as EUR or USD.",
+    "click_param": "This must be 1 to 32 of A-Z, a-z, 0-9, _ and -.",
+}
+
+
+def zones() -> list[str]:
+    """Every time zone, for a field that suggests them."""
+    return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+
+
+def shown(client: Client) -> dict[str, str]:
+    """A client's fields as the texts of a form."""
+    values = {name: getattr(client, name) for name in LABELS} | {"allowed_hosts": "\n".join(client.allowed_hosts)}
+    return {name: str(value) for name, value in values.items()}
+
+
+def read(form: Mapping[str, str], names: tuple[str, ...], check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """The JSON values that a form gives `names`. `check` raises BadInput for one that breaks a rule; InvalidForm tells of all
+    that do.
+    """
+    found: dict[str, Any] = {}
+    problems = {}
+    for name in names:
+        value = _value(name, form.get(name, "").strip())
+        try:
+            check({name: value})
+        except BadInput as error:
+            problems[name] = _WRONG.get(error.field or name, str(error))
+        found[name] = value
+    if problems:
+        raise InvalidForm(problems)
+    return found
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "allowed_hosts":
+        return text.split()
+    if name in ("window_days", "lock_days") and text.isascii() and text.isdigit() and len(text) < 6:
+        return int(text)
+    return text
+
+
+async def show(request: web.Request) -> web.Response:
+    """The settings as they stand."""
+    client = clients.own(request)
+    return _show(request, client, Form({**shown(client), "version": str(fingerprint(client.to_json()))}))
+
+
+def _show(request: web.Request, client: Client, form: Form) -> web.Response:
+    sharing = {name: getattr(client, name) for name in _SHARING}
+    version = str(fingerprint(client.to_json()))
+    return page(request, "client/settings.html", form=form, client=client, sharing=sharing, current=version, zones=zones())
+
+
+async def change(request: web.Request) -> web.Response:
+    """Save the settings; what somebody else has saved meanwhile is shown beside what was typed, and stays."""
+    client, form, who = clients.own(request), posted(request), sessions.account(request).who
+    try:
+        values = read(form, _OWN, client.changed)
+        await request.app[keys.REGISTRY].change_client(client.id, values, who, seen=forms.version(request))
+    except Conflict:
+        now = clients.own(request)
+        labels = {name: LABELS[name] for name in _OWN}
+        return _show(request, now, Form(form).conflict(shown(now), fingerprint(now.to_json()), labels))
+    except BadInput as error:
+        return _show(request, client, Form.again(request, error))
+    return see_other(_SETTINGS, "Saved.")
+
+
+async def share(request: web.Request) -> web.Response:
+    """Save what others may know; boxes that aren't ticked aren't sent."""
+    client, form = clients.own(request), posted(request)
+    values = {name: form.get(name) == "yes" for name in _SHARING}
+    who = sessions.account(request).who
+    await request.app[keys.REGISTRY].change_client(client.id, values, who, seen=forms.version(request))
+    return see_other(_SETTINGS, "Saved.")
+
+
+PAGES = (
+    Page("GET", "/client/settings", show, Audience.CLIENT),
+    Page("POST", "/client/settings", change, Audience.CLIENT),
+    Page("POST", "/client/settings/sharing", share, Audience.CLIENT),
+)
