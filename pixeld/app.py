@@ -48,7 +48,6 @@ from pixeld.tracking.audience import Visitors
 from pixeld.web import admin, house, keys, portal, server, tenants
 from pixeld.web import demo as demo_pages
 from pixeld.web.certificates import Certificate
-from pixeld.web.origin import Origin
 from pixeld.web.rate import Limiter
 
 if TYPE_CHECKING:
@@ -125,9 +124,7 @@ async def _renew(hung_up: asyncio.Event, renew: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, *, with_demo: bool = False, clock: Callable[[], int] = now_ms
-) -> AsyncIterator[Server]:
+async def running(settings: Settings, *, with_demo: bool = False, clock: Callable[[], int] = now_ms) -> AsyncIterator[Server]:
     """A server that answers when this is entered and has stopped when it is left."""
     if with_demo and settings.workers:
         raise SettingsError("the demo is one process; leave workers at 0, or use `pixeld serve`")
@@ -188,34 +185,21 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         clock=clock,
     )
     _gauges(metrics, operations, node, flushers, crew)
+    decisions = Decisions(links.redis, warehouse, node.buffer, clock)
+    parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
-    admin_app[keys.DECISIONS] = decisions = Decisions(links.redis, warehouse, node.buffer, clock)
+    admin_app[keys.DECISIONS], admin_app[keys.TRACKER_URL] = decisions, settings.tracker_url
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
-    parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     if parties is not None:
         admin_app[keys.PARTIES] = parties
-    admin_app[keys.TRACKER_URL] = settings.tracker_url
-    admin_certificate = Certificate.of(settings, "admin_tls")
-    admin_socket = server.bind(settings.admin_host, settings.admin_port)
-    if admin_certificate is None and not server.is_loopback(admin_socket):
-        where = {"admin_host": settings.admin_host}
-        log.warning("the admin listener is open to a network and has no TLS; see admin_tls_cert", extra=where)
-    admin_listener = await server.listen_plainly(admin_app, admin_socket, admin_certificate)
-    stack.push_async_callback(admin_listener.stop)
+    admin_url, admin_certificate = await _admin_listener(stack, settings, admin_app)
 
     tracker_url = settings.tracker_url
-    home = _house(settings, intake.origin if intake else None)
+    home = house.application(intake.origin if intake else None)  # workers find where visitors are, and tell it
     if parties is not None:
-        limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
-        needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
-        home.add_subapp(tenants.PREFIX, tenants.application(needed))
-        served = portal.Services(
-            parties, registry, reports, tracker_url, operations.today, decisions, operations.health
-        )
-        home.router.add_get("/", portal.home(served))
-        home.add_subapp(portal.PREFIX, portal.application(served))
-    if settings.portal and intake is None:
+        _furnish(home, settings, parties, registry, reports, decisions, operations)
+    if parties is not None and intake is None:
         place = data.socket("house.sock")
         stack.callback(place.unlink, missing_ok=True)
         house_listener = await server.listen_plainly(home, server.bind_unix(place))
@@ -230,7 +214,6 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         await demo_pages.register(registry, tracker_url)
     flushers.adopt()
 
-    admin_url = f"{'https' if admin_certificate else 'http'}://{settings.admin_host}:{admin_socket.getsockname()[1]}"
     operator_url = await first_operator(parties, tracker_url) if parties is not None else None
     demo_url = f"{tracker_url}/demo/" if with_demo else None
     started = Started(tracker_url, admin_url, settings.data_dir.resolve(), demo_url, operator_url)
@@ -247,9 +230,35 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     return Server(started, operations, registry, reports, parties, failed, renew)
 
 
-def _house(settings: Settings, origin: Origin | None) -> web.Application:
-    """What the public sees beside tracking. `origin` finds where visitors are; None when workers do."""
-    return house.application(origin)
+async def _admin_listener(stack: AsyncExitStack, settings: Settings, app: web.Application) -> tuple[str, Certificate | None]:
+    """Listen until the stack is unwound to here; the address, and the certificate if there is one."""
+    certificate = Certificate.of(settings, "admin_tls")
+    bound = server.bind(settings.admin_host, settings.admin_port)
+    if certificate is None and not server.is_loopback(bound):
+        where = {"admin_host": settings.admin_host}
+        log.warning("the admin listener is open to a network and has no TLS; see admin_tls_cert", extra=where)
+    port = bound.getsockname()[1]
+    listener = await server.listen_plainly(app, bound, certificate)
+    stack.push_async_callback(listener.stop)
+    return f"{'https' if certificate else 'http'}://{settings.admin_host}:{port}", certificate
+
+
+def _furnish(
+    home: web.Application,
+    settings: Settings,
+    parties: Parties,
+    registry: Registry,
+    reports: Reports,
+    decisions: Decisions,
+    operations: ServerOperations,
+) -> None:
+    """Put into the house what people and their programs ask for: the home page, the portal, the tenants' API."""
+    limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
+    needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
+    home.add_subapp(tenants.PREFIX, tenants.application(needed))
+    served = portal.Services(parties, registry, reports, settings.tracker_url, operations.today, decisions, operations.health)
+    home.router.add_get("/", portal.home(served))
+    home.add_subapp(portal.PREFIX, portal.application(served))
 
 
 async def _embedded_redis(stack: AsyncExitStack, tasks: Tasks, settings: Settings) -> str:

@@ -111,7 +111,7 @@ class Settings:
     )
     mail_from: str = setting("", "Sender of mails, such as `Partners <partners@example.com>`; needed with smtp_url.")
     portal: bool = setting(
-        False, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
+        True, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
     )
 
     def __post_init__(self) -> None:

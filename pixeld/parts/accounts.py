@@ -30,9 +30,12 @@ async def open_accounts(
     redis: RedisClient,
     registry: Registry,
     clock: Callable[[], int],
-) -> Parties:
-    """The services; they end with `stack`. SettingsError when vault_keys, or the directory's own, can't be used, or aren't
-    those under which the accounts in Redis lie.
+) -> Parties | None:
+    """The services; they end with `stack`. SettingsError when vault_keys can't be used, or aren't those under which the
+    accounts in Redis lie.
+
+    None, and an error in the log, when the directory's own keys aren't those: another server made the accounts, and that nobody
+    has given this one the same keys yet must not keep it from counting orders.
     """
     passwords = Passwords()
     stack.callback(passwords.close)
@@ -53,7 +56,10 @@ async def open_accounts(
         await parties.check()
     except Unopened:
         text = "the accounts in Redis lie under other keys than this server's; set vault_keys to the same on every server"
-        raise SettingsError(text) from None
+        if settings.vault_keys:
+            raise SettingsError(text) from None
+        log.error("no portal and no API for tenants here", extra={"reason": text})
+        return None
     except QueueAway:
         log.warning("Redis is away; whether vault_keys are those of the accounts there is not known")
     tasks.start("outbox", parties.outbox.run())

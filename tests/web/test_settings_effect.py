@@ -444,6 +444,8 @@ async def vault_keys(start, **_):
     with pytest.raises(SettingsError, match="the accounts in Redis lie under other keys"):
         async with start(portal=True, vault_keys=other):
             pass
+    async with start(portal=True) as here:  # with keys of its own it still counts, and has no pages for people
+        assert [(await get(here, path))[0] for path in ("/t/shop/o.gif", "/portal/login")] == [200, 404]
     with pytest.raises(SettingsError, match="vault_keys cannot be used: key a must be 32 bytes"):
         async with start(portal=True, vault_keys="a:abcd"):
             pass
