@@ -34,8 +34,8 @@ async def open_accounts(
     """The services; they end with `stack`. SettingsError when vault_keys can't be used, or aren't those under which the
     accounts in Redis lie.
 
-    None, and an error in the log, when the directory's own keys aren't those: another server made the accounts. That nobody has
-    given this one the same keys must not keep it from counting orders.
+    None, and an error in the log, when the directory's own keys aren't those: another server made the accounts. That this one
+    hasn't been given the same keys must not keep it from counting orders.
     """
     passwords = Passwords()
     stack.callback(passwords.close)

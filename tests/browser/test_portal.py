@@ -1,18 +1,17 @@
 """A partner's way through the portal in a real browser: registered, approved, paid, gone. And what every page owes its readers."""
 
 import asyncio
-import os
 import re
 import shutil
 from contextlib import ExitStack
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from tests.browser import gallery
 from tests.browser.conftest import REPORT_S, SHOP, TRACKER, Visitor, chromium
 from tests.certificates import certificate
 from tests.conftest import require
@@ -145,7 +144,22 @@ def someone(server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def partner(server, someone):
+def staff(server, tmp_path_factory):
+    """Somebody of the shop and an operator, each in front of a browser of their own."""
+    with ExitStack() as stack:
+        found = {}
+        for role, (email, subject) in STAFF.items():
+            server.api("POST", "/api/accounts/invitations", {"role": role, "subject": subject, "email": email})
+            browser = Partner(stack.enter_context(chromium(server.port, 0, tmp_path_factory.mktemp(role))))
+            browser.go(server.link(email))
+            browser.fill(contact_name=role.capitalize(), password=PASSWORD, terms="yes")
+            browser.press("Make my account")
+            found[role] = browser
+        yield found
+
+
+@pytest.fixture(scope="module")
+def partner(server, someone, staff):
     """Registered and confirmed by hand, a member of the shop, with one order."""
     someone.go("/")
     someone.press("Become a partner")
@@ -159,7 +173,11 @@ def partner(server, someone):
     someone.go("/portal/partner/clients")
     someone.press("Apply")
     assert "You have applied to Coffee shop" in someone.says
-    server.api("PUT", "/api/clients/shop/partners/teapots", {"status": "approved"})
+    shop = staff["client"]
+    shop.go("/portal/client/partners")
+    assert REGISTRATION["promotion"] in shop.says and REGISTRATION["email"] not in shop.says
+    shop.press("Approve")
+    assert "Approved" in shop.says
     someone.go("/portal/partner/links")
     someone.fill(client="shop")
     someone.press("Make the link")
@@ -170,18 +188,28 @@ def partner(server, someone):
     return someone
 
 
-def test_an_order_is_seen_pending_and_then_approved(server, partner):
-    def row():
-        partner.go("/portal/partner/transactions")
-        return next((row.text for row in partner.driver.find_elements(By.CSS_SELECTOR, "tbody tr") if "A-1" in row.text), "")
+def test_both_sides_see_an_order_pending_and_then_approved_with_equal_amounts(partner, staff):
+    shop = staff["client"]
 
-    seen = partner.wait(row, REPORT_S + 1)
-    assert "Pending" in seen and "49.90" in seen and "3.99" in seen
-    decision = {"order": "A-1", "status": "approved", "seen": "pending"}
-    server.api("POST", "/api/clients/shop/decisions", decision)
-    assert partner.wait(lambda: "Approved" in row(), REPORT_S + 1)
-    partner.go("/portal/partner")
-    assert "3.99\u00a0EUR" in partner.says or "3.99 EUR" in partner.says
+    def row(whose, path):
+        whose.go(path)
+        return next((row.text for row in whose.driver.find_elements(By.CSS_SELECTOR, "tbody tr") if "A-1" in row.text), "")
+
+    def both(state):
+        seen = row(partner, "/portal/partner/transactions"), row(shop, "/portal/client/orders")
+        return seen if all(state in each for each in seen) else None
+
+    def amounts(seen):
+        return [re.findall(r"\d+\.\d\d", each) for each in seen]
+
+    assert amounts(partner.wait(lambda: both("Pending"), REPORT_S + 1)) == [["49.90", "3.99"]] * 2
+    shop.driver.find_element(By.CSS_SELECTOR, "td.tick input").click()
+    shop.press("Approve ticked")
+    assert "1 order is approved" in shop.says
+    assert amounts(partner.wait(lambda: both("Approved"), REPORT_S + 1)) == [["49.90", "3.99"]] * 2
+    for whose, path in ((partner, "/portal/partner"), (shop, "/portal/client")):
+        whose.go(path)
+        assert "3.99 EUR" in whose.says.replace("\u00a0", " ")
 
 
 def test_charts_are_drawn_from_the_table(partner):
@@ -226,21 +254,6 @@ def test_a_page_is_open_to_everybody(partner, path):
     look(partner, path)
 
 
-@pytest.fixture(scope="module")
-def staff(server, partner, tmp_path_factory):
-    """Somebody of the shop and an operator, each in front of a browser of their own."""
-    with ExitStack() as stack:
-        found = {}
-        for role, (email, subject) in STAFF.items():
-            server.api("POST", "/api/accounts/invitations", {"role": role, "subject": subject, "email": email})
-            browser = Partner(stack.enter_context(chromium(server.port, 0, tmp_path_factory.mktemp(role))))
-            browser.go(server.link(email))
-            browser.fill(contact_name=role.capitalize(), password=PASSWORD, terms="yes")
-            browser.press("Make my account")
-            found[role] = browser
-        yield found
-
-
 @pytest.mark.parametrize(("role", "path"), [(role, path) for role, paths in THEIRS.items() for path in paths])
 def test_a_page_of_clients_and_operators_is_open_to_them_all(staff, role, path):
     look(staff[role], path)
@@ -259,9 +272,8 @@ def look(partner, path):
             partner.driver.execute_script(AXE.read_text())
             found = partner.driver.execute_async_script("axe.run().then(r => arguments[0](r.violations))")
             assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (path, window, scheme)
-        if folder := os.environ.get("PIXELD_SCREENSHOTS"):
-            name = re.sub(r"\W+", "-", path).strip("-") or "home"
-            partner.driver.save_screenshot(str(Path(folder, f"{name}-{window}-{scheme}.png")))
+        if gallery.wanted(path, window):
+            gallery.keep(partner.driver, path, window, scheme)
     refused = [entry["message"] for entry in partner.driver.get_log("browser") if "Content Security Policy" in entry["message"]]
     assert refused == []
 
