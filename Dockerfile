@@ -30,7 +30,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["python", "-c", "\
 import http.client, os, ssl; \
 at = '127.0.0.1', int(os.environ.get('PIXELD_ADMIN_PORT', 8001)); \
-tls = 'PIXELD_ADMIN_TLS_CERT' in os.environ; \
+tls = os.environ.get('PIXELD_ADMIN_TLS_CERT'); \
 context = ssl._create_unverified_context(); \
 peer = http.client.HTTPSConnection(*at, timeout=3, context=context) if tls else http.client.HTTPConnection(*at, timeout=3); \
 peer.request('GET', '/livez'); \

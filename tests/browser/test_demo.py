@@ -93,6 +93,13 @@ def test_the_pixel_is_one_pixel_and_no_page_complains(visitor):
     assert someone.driver.get_log("browser") == []
 
 
+def test_the_privacy_page_has_its_style_though_its_policy_lets_no_other_in(visitor):
+    someone = visitor()
+    someone.open(TRACKER, "/privacy")
+    assert someone.driver.find_element(By.TAG_NAME, "body").value_of_css_property("max-width") == "704px"
+    assert [line for line in someone.driver.get_log("browser") if "Content Security Policy" in line["message"]] == []
+
+
 def test_the_report_page_shows_the_order(visitor):
     someone = visitor()
     someone.follow("deal-finder")
