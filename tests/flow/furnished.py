@@ -19,7 +19,7 @@ async def told(request):
 
 
 async def away(request):
-    response = web.HTTPSeeOther("/portal/told")
+    response = web.HTTPSeeOther("/room/told")
     response.headers.add("Set-Cookie", "__Host-pixeld=1; Path=/; Secure")
     response.headers.add("Set-Cookie", "other=2; Path=/")
     raise response
@@ -29,16 +29,15 @@ async def large(request):
     return web.Response(body=LARGE)
 
 
-def furnished(settings, origin, empty=app._house):
+def furnished(home, *needed, furnish=app._furnish):
+    furnish(home, *needed)
     room = web.Application()
     room.router.add_route("*", "/told", told)
     room.router.add_post("/away", away)
     room.router.add_get("/large", large)
-    home = empty(settings, origin)
-    home.add_subapp("/portal", room)
-    return home
+    home.add_subapp("/room", room)
 
 
 if __name__ == "__main__":
-    app._house = furnished
+    app._furnish = furnished
     main()

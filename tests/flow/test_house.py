@@ -42,22 +42,22 @@ async def test_a_room_is_reached_whoever_answers(number, tmp_path, furnished):
     settings = {"portal": True, "trusted_proxies": "127.0.0.1", "port": port, "public_url": f"https://127.0.0.1:{port}"}
     async with pixeld(tmp_path / "data", workers=number, **settings) as server:
         for n in range(8):
-            reply, body = await ask(server, "POST", f"/portal/told?n={n}%20", "a=b", **NAMED)
-            told = {"pid": server.child.pid, "address": "203.0.113.9", "body": "a=b", "target": f"/portal/told?n={n}%20"}
+            reply, body = await ask(server, "POST", f"/room/told?n={n}%20", "a=b", **NAMED)
+            told = {"pid": server.child.pid, "address": "203.0.113.9", "body": "a=b", "target": f"/room/told?n={n}%20"}
             assert (reply.status, json.loads(body)) == (200, told)
             assert reply.headers["Referrer-Policy"] == "same-origin"
             assert reply.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
             assert "Server" not in reply.headers
 
-            reply, _ = await ask(server, "POST", "/portal/away", "")
-            assert (reply.status, reply.headers["Location"]) == (303, "/portal/told")
+            reply, _ = await ask(server, "POST", "/room/away", "")
+            assert (reply.status, reply.headers["Location"]) == (303, "/room/told")
             assert reply.headers.get_all("Set-Cookie") == ["__Host-pixeld=1; Path=/; Secure", "other=2; Path=/"]
 
-            reply, body = await ask(server, "GET", "/portal/large")
+            reply, body = await ask(server, "GET", "/room/large")
             assert (reply.status, body) == (200, LARGE)
-            reply, body = await ask(server, "HEAD", "/portal/large")
+            reply, body = await ask(server, "HEAD", "/room/large")
             assert (reply.status, reply.headers["Content-Length"], body) == (200, str(len(LARGE)), b"")
-            assert (await ask(server, "POST", "/portal/told", "x" * 65_537))[0].status == 413
+            assert (await ask(server, "POST", "/room/told", "x" * 65_537))[0].status == 413
             assert (await ask(server, "GET", "/nothing"))[0].status == 404
             assert (await ask(server, "GET", "/privacy"))[0].status == 200
 
@@ -71,7 +71,7 @@ async def test_while_the_office_stands_still_visitors_of_the_house_wait_and_trac
         assert place.stat().st_mode & 0o777 == 0o600
         os.kill(server.child.pid, signal.SIGSTOP)
         try:
-            waiting = [ask(server, "GET", "/portal/told") for _ in range(4)]
+            waiting = [ask(server, "GET", "/room/told") for _ in range(4)]
             orders = [ask(server, "GET", f"/t/shop/o.gif?order={n}&amount=1") for n in range(4)]
             assert {reply.headers["X-Pixeld"] for reply, _ in await gather(*orders)} == {"ok"}
         finally:
@@ -80,8 +80,8 @@ async def test_while_the_office_stands_still_visitors_of_the_house_wait_and_trac
 
 
 async def test_without_the_portal_there_is_no_house(tmp_path):
-    async with pixeld(tmp_path / "data", workers=1) as server:
-        assert (await ask(server, "GET", "/portal/told"))[0].status == 404
+    async with pixeld(tmp_path / "data", workers=1, portal=False) as server:
+        assert (await ask(server, "GET", "/portal/login"))[0].status == 404
         assert not (tmp_path / "data" / "house.sock").exists()
 
 
@@ -89,4 +89,4 @@ async def test_a_data_directory_whose_path_is_too_long_for_a_socket(tmp_path, fu
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     async with pixeld(deep / "data", workers=1, portal=True) as server:
-        assert json.loads((await ask(server, "GET", "/portal/told"))[1])["pid"] == server.child.pid
+        assert json.loads((await ask(server, "GET", "/room/told"))[1])["pid"] == server.child.pid
