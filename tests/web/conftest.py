@@ -14,9 +14,9 @@ from tests import accounts, portal
 from tests.conftest import require
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(tmp_path_factory):
-    """An engine of this run's own, with the schema."""
+    """An engine with the schema. It ends with this folder's tests: a process can have one at a time, and others want one."""
     require(find_spec("chdb"), "chdb-core (pip install 'pixeld[embedded]')")
     opened = open_warehouse(None, tmp_path_factory.mktemp("portal"))
 
