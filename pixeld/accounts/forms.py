@@ -100,7 +100,8 @@ def _problem(name: str, value: str) -> str | None:
         return f"{field.what} has characters that cannot be printed; please type it anew."
     if name == "partner_id" and _ID.fullmatch(value) is None:
         return "The id may have letters a-z, digits and hyphens, and begins with a letter or digit; for example my-blog."
-    if name == "email" and (_EMAIL.fullmatch(value) is None or ".." in value):
+    # "=?" begins an encoded word of a mail's header: nobody's address, and read as something else.
+    if name == "email" and (_EMAIL.fullmatch(value) is None or ".." in value or "=?" in value):
         return "This is not an e-mail address such as anna@example.com."
     if name == "site" and value and not _is_site(value):
         return "This is not an address of a web site such as https://blog.example/."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate, parseaddr
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -20,6 +21,7 @@ from aiosmtplib.errors import (
 
 from pixeld.accounts.outbox import Letter, NotSent
 
+_ENCODED = "=?"  # how an encoded word begins (RFC 2047)
 _STEP_S = 20.0  # for each command; a mail takes three times that at most, whatever the server does
 _OWN = (SMTPDataError, SMTPRecipientRefused, SMTPRecipientsRefused, SMTPSenderRefused)  # about this mail, not about the server
 
@@ -40,20 +42,34 @@ class Smtp:
 
     async def send(self, letter: Letter) -> None:
         """Hand one over. NotSent says why not."""
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, letter.to, letter.subject
-        message["Date"], message["Message-ID"] = formatdate(letter.at_ms / 1000), f"<{letter.id}@{self._domain}>"
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(letter.body)
+        written = self._written(letter)
+        sender = parseaddr(self._sender)[1]
         try:
             async with asyncio.timeout(self._whole_s):
-                await aiosmtplib.send(message, **self._options)
+                await aiosmtplib.send(written, sender=sender, recipients=[letter.to], **self._options)
         except _OWN as error:
             raise NotSent(f"the mail server refused it: {error}", away=False) from error
         except TimeoutError as error:
             raise NotSent("the mail server did not answer in time", away=True) from error
         except (SMTPException, OSError, ValueError) as error:
             raise NotSent(f"the mail server cannot be used: {type(error).__name__}: {error}", away=True) from error
+
+    def _written(self, letter: Letter) -> bytes:
+        """The mail as it is sent. A subject is a stranger's: the email package takes `=?…?=` in a text for its own encoding, and
+        writes what it stands for, line breaks and all. In an address that trips it, too.
+        """
+        message = EmailMessage()
+        try:
+            if _ENCODED in letter.to:
+                raise ValueError
+            message["From"], message["To"] = self._sender, letter.to
+            message["Subject"] = letter.subject.replace(_ENCODED, "= ?")
+            message["Date"], message["Message-ID"] = formatdate(letter.at_ms / 1000), f"<{letter.id}@{self._domain}>"
+            message["Auto-Submitted"] = "auto-generated"
+            message.set_content(letter.body)
+            return message.as_bytes(policy=SMTP)
+        except Exception as error:  # noqa: BLE001 - its parser of headers stumbles with IndexError and others
+            raise NotSent(f"it cannot be written as a mail: {type(error).__name__}", away=False) from error
 
 
 def _options(parts: SplitResult) -> dict[str, Any]:

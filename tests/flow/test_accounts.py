@@ -69,6 +69,7 @@ async def test_a_partner_registers_confirms_and_logs_in(made):
         pytest.param("email", "wilhelmina", "anna@example.com", id="no e-mail address"),
         pytest.param("email", "a@b.example, c@d.example", "anna@example.com", id="two e-mail addresses"),
         pytest.param("email", "a@b.example\nBcc: c@d.example", "cannot be printed", id="a header in the e-mail address"),
+        pytest.param("email", "=?utf-8?q??=@b.example", "anna@example.com", id="an encoded word in the e-mail address"),
         pytest.param("email", "a@localhost", "anna@example.com", id="an e-mail address without a domain"),
         pytest.param("site", "javascript:alert(1)", "web site", id="a site that is no site"),
         pytest.param("site", "https://a b.example/", "web site", id="a site with a space"),

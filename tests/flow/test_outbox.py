@@ -71,6 +71,39 @@ async def test_a_mail_arrives_as_it_was_written(smtp):
     assert mail.get_content().replace("\r\n", "\n") == LETTER.body
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param("=?utf-8?q?hi=0D=0ABcc:_eve=40evil.example?=", id="a header in an encoded word"),
+        pytest.param("=?utf-8?b?CkJjYzogZXZlQGV2aWwuZXhhbXBsZQ==?=", id="a header in Base64"),
+        pytest.param("==??utf-8?q?=0A=0Ahi?=", id="a body in one that is nested"),
+        pytest.param("=?utf-7?q?+2AA-?=", id="half a character"),
+        pytest.param("=?utf-8?q??=", id="nothing"),
+    ],
+)
+async def test_a_subject_is_a_text_and_no_header(smtp, subject):
+    server = MailServer()
+    port = await smtp(server)
+    await Smtp(f"smtp://127.0.0.1:{port}", SENDER).send(LETTER._replace(subject=f"{subject} (Blog)"))
+    (mail,) = server.mails
+    assert "Bcc" not in mail and len(mail.keys()) == 9
+    assert mail["Subject"] == f"{subject} (Blog)".replace("=?", "= ?")
+    assert mail.get_content().replace("\r\n", "\n") == LETTER.body
+
+
+@pytest.mark.parametrize(
+    "local",
+    ["=?utf-8?q??=", "=?utf-8?q?a=0ABcc=3Aeve?=", "=?utf-7?q?+2AA-?=", "=?utf-8?q?=3Ceve=40evil.example=3E=2C?="],
+    ids=["nothing", "a header", "half a character", "another's address"],
+)
+async def test_an_address_that_is_read_as_something_else_gets_no_mail_and_stops_nothing(smtp, local):
+    server = MailServer()
+    port = await smtp(server)
+    with pytest.raises(NotSent, match="cannot be written") as refused:
+        await Smtp(f"smtp://127.0.0.1:{port}", SENDER).send(LETTER._replace(to=f"{local}@shop.example"))
+    assert not refused.value.away and server.mails == []
+
+
 @pytest.fixture
 def trusted(tmp_path, monkeypatch):
     """A certificate for loopback that this process trusts."""
