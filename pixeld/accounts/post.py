@@ -55,8 +55,8 @@ class Smtp:
             raise NotSent(f"the mail server cannot be used: {type(error).__name__}: {error}", away=True) from error
 
     def _written(self, letter: Letter) -> bytes:
-        """The mail as it is sent. A subject is a stranger's: the email package takes `=?…?=` in a text for its own encoding, and
-        writes what it stands for, line breaks and all. In an address that trips it, too.
+        """The mail as it is sent. A subject may be a stranger's: the email package takes `=?…?=` in a text for its own encoding,
+        and writes what it stands for, line breaks and all. In an address that trips it, too.
         """
         message = EmailMessage()
         try:
@@ -68,7 +68,7 @@ class Smtp:
             message["Auto-Submitted"] = "auto-generated"
             message.set_content(letter.body)
             return message.as_bytes(policy=SMTP)
-        except Exception as error:  # noqa: BLE001 - its parser of headers stumbles with IndexError and others
+        except Exception as error:  # its parser of headers stumbles with IndexError and others
             raise NotSent(f"it cannot be written as a mail: {type(error).__name__}", away=False) from error
 
 

@@ -44,7 +44,7 @@ class Sessions:
 
     async def find(self, cookie: str) -> Session | None:
         """The session of a cookie, with its account as it is now; None for anything else."""
-        if len(cookie) > _COOKIE_MOST:
+        if len(cookie) > _COOKIE_MOST or not cookie.isascii():
             return None
         id, now = _id(cookie), self._clock()
         record = await self._records.read("session", id)

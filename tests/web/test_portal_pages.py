@@ -1,5 +1,7 @@
 """What holds for every page of the portal: who may have it, what it needs, which headers it has, and what is said when parts are away."""
 
+import asyncio
+
 import pytest
 from aiohttp.test_utils import TestServer
 
@@ -131,6 +133,47 @@ KINDS = {"application/json": b"{}", "multipart/form-data; boundary=x": b"--x--\r
 async def test_what_no_form_of_ours_sends_is_refused(browser, kind, body):
     page = await browser().ask("POST", "/portal/login", data=body, headers={"Content-Type": kind})
     assert page.status == 415
+
+
+BROKEN = b"\xff\xfe" * 21 + b"\xff"  # as long as a token
+COOKIES = ["__Host-pixeld", "__Host-pixeld-form", "__Host-pixeld-notice"]
+
+
+async def told(server, head, body=b""):
+    """The status of a reply to bytes that no client of ours would send."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(head + b"Host: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    reply = await reader.read()
+    writer.close()
+    return int(reply.split()[1])
+
+
+@pytest.mark.parametrize("name", COOKIES)
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("GET /", 200), ("GET /portal/login", 200), ("GET /portal/account", 303), ("GET /portal/nowhere", 404), ("POST /portal/login", 400)],
+)
+async def test_a_cookie_that_is_no_text_is_none(server, name, line, status):
+    head = f"{line} HTTP/1.1\r\nContent-Type: {portal.FORM}\r\nCookie: {name}=".encode() + BROKEN + b"\r\n"
+    assert await told(server, head, b"csrf=x") == status
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "status"),
+    [
+        pytest.param("", b"&email=\xff", 400, id="bytes that are no UTF-8"),
+        pytest.param("", b"&email=%ff&password=%ed%a0%80&code=%00", 401, id="escapes that are no UTF-8"),
+        pytest.param("; charset=UTF-8", b"&email=a", 401, id="UTF-8 by name"),
+        pytest.param("; charset=none", b"&email=a", 415, id="an encoding that isn't there"),
+        pytest.param("; charset=rot13", b"&email=a", 415, id="an encoding of texts"),
+        pytest.param("; charset=utf-7", b"&email=%2B2AA-", 415, id="half a character"),
+    ],
+)
+async def test_a_form_in_another_encoding_is_refused(server, browser, charset, body, status):
+    token = (await browser().get("/portal/login")).form("/portal/login")["csrf"].encode()
+    head = f"POST /portal/login HTTP/1.1\r\nContent-Type: {portal.FORM}{charset}\r\n".encode()
+    head += b"Cookie: __Host-pixeld-form=" + token + b"\r\n"
+    assert await told(server, head, b"csrf=" + token + body) == status
 
 
 async def test_a_form_has_a_greatest_length(browser):

@@ -11,7 +11,7 @@ import jinja2
 from aiohttp import web
 
 from pixeld.accounts.account import Role
-from pixeld.errors import NotFound, QueueAway
+from pixeld.errors import BadInput, NotFound, QueueAway
 from pixeld.web.portal import assets, formats, keys, navigation, sessions
 from pixeld.web.portal.forms import Form
 
@@ -100,7 +100,7 @@ def render(request: web.Request, template: str, /, **values: Any) -> str:
         "menu": menu,
         "here": navigation.here(menu, request.path),
         "csrf": lambda: sessions.csrf(request),
-        "notice": unquote(request.cookies.get(_NOTICE_COOKIE, "")),
+        "notice": _notice(request),
         "path": request.path,
     }
     return _ENVIRONMENT.get_template(template).render(common | values)
@@ -119,6 +119,11 @@ def see_other(path: str, notice: str = "") -> web.Response:
     return response
 
 
+def _notice(request: web.Request) -> str:
+    given = request.cookies.get(_NOTICE_COOKIE, "")
+    return unquote(given) if given.isascii() else ""
+
+
 async def _session(request: web.Request, audience: Audience) -> Any:
     try:
         return await sessions.find(request, request.app[keys.SESSIONS])
@@ -132,7 +137,11 @@ async def _session(request: web.Request, audience: Audience) -> Any:
 async def _take_form(request: web.Request) -> None:
     if not sessions.form_encoded(request):
         raise web.HTTPUnsupportedMediaType
-    fields = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        sent = await request.post()
+    except UnicodeDecodeError:
+        raise BadInput("This form isn't encoded in UTF-8. Go back, load the page again, and send it once more.") from None
+    fields = {name: value for name, value in sent.items() if isinstance(value, str)}
     sessions.check_csrf(request, fields.pop(sessions.CSRF_FIELD, ""))
     request[keys.POSTED] = fields
 

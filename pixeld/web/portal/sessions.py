@@ -62,7 +62,7 @@ def csrf(request: web.Request) -> str:
     if session is not None:
         return session.csrf
     if _FORM_TOKEN not in request:
-        given = request.cookies.get(FORM_COOKIE, "")
+        given = _form_cookie(request)
         request[_FORM_TOKEN] = given if len(given) == _TOKEN_LENGTH else secrets.token_urlsafe(32)
     return request[_FORM_TOKEN]
 
@@ -77,7 +77,7 @@ def keep_csrf(request: web.Request, response: web.StreamResponse) -> None:
 def check_csrf(request: web.Request, given: str) -> None:
     """BadInput unless the form came from a page that this browser got from us."""
     session = request.get(keys.SESSION)
-    expected = session.csrf if session is not None else request.cookies.get(FORM_COOKIE, "")
+    expected = session.csrf if session is not None else _form_cookie(request)
     if len(expected) < _TOKEN_LENGTH // 2 or not hmac.compare_digest(given.encode(), expected.encode()):
         raise BadInput(
             "This form has been open for too long, or you have logged in or out since. Go back, load the page again, and send "
@@ -85,10 +85,17 @@ def check_csrf(request: web.Request, given: str) -> None:
         )
 
 
+def _form_cookie(request: web.Request) -> str:
+    given = request.cookies.get(FORM_COOKIE, "")
+    return given if given.isascii() else ""  # bytes that are no UTF-8 can neither be compared nor shown
+
+
 def _set(response: web.StreamResponse, name: str, value: str) -> None:
     response.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="Lax")
 
 
 def form_encoded(request: web.Request) -> bool:
-    """Whether the body is what an ordinary form sends."""
+    """Whether the body is what an ordinary form sends, in the one encoding of our pages."""
+    if (request.charset or "utf-8").lower() != "utf-8":
+        return False
     return request.content_type == "application/x-www-form-urlencoded" or not request.headers.get(hdrs.CONTENT_TYPE)
