@@ -13,7 +13,7 @@ from pixeld.accounts.forms import normal
 from pixeld.accounts.limits import network
 from pixeld.accounts.office import Office
 from pixeld.accounts.people import Person
-from pixeld.errors import CodeNeeded, InvalidForm, NotFound, Unauthorized
+from pixeld.errors import CodeNeeded, Forbidden, InvalidForm, NotFound, Unauthorized
 
 _ISSUER = "pixeld"
 _STEP_S = 30  # RFC 6238
@@ -50,10 +50,16 @@ class Access:
             person = await self._with_code(person, code)
         await office.limits.forget("log-in by account and address", who, peer)
         await office.limits.forget("log-in by account", who)
+        id, right = person.account.id, {stored}
         if office.passwords.outdated(person.secrets["password"]):
             anew = await office.passwords.hash(password)
-            person = await office.people.change(person.account.id, lambda person: person.with_secrets(password=anew))
-        return await office.sessions.open(person.account.id), person.account
+            right.add(anew)
+            await office.people.change(id, lambda now: _rehashed(now, stored, anew))
+        cookie, now = await office.sessions.open(id), await office.people.even_unconfirmed(id)
+        if now is None or now.secrets["password"] not in right:  # a new password, which ended the sessions of before, is set
+            await office.sessions.close(cookie)
+            raise Unauthorized(_REFUSED)
+        return cookie, now.account
 
     async def ask_reset(self, email: str, address: str) -> None:
         """Mail a link of one hour to set a new password, if there is such an account; nothing tells whether. TooMany."""
@@ -62,7 +68,7 @@ class Access:
             raise failure
 
     async def reset(self, token: str, password: str) -> None:
-        """Set a new password and end every session of the account. NotFound, InvalidForm (password)."""
+        """Set a new password and end every session of the account, and its links. NotFound, InvalidForm (password)."""
         office = self._office
         if await office.links.peek("reset", token) is None:
             raise NotFound("this link was used already, or it is too old; ask for a new one")
@@ -72,13 +78,12 @@ class Access:
         anew = await office.passwords.hash(password)
         async with office.links.using("reset", token):
             await self._set_password(account, anew)
-        await office.links.end(account.id, "reset")
         for name in ("log-in by account", "password"):
             await office.limits.forget(name, account.id if name == "password" else normal(account.contact.email))
 
     async def change_password(self, account: Account, old: str, new: str) -> None:
-        """Set a new password and end every session of the account, so that the caller opens a new one. InvalidForm (old, new),
-        TooMany.
+        """Set a new password and end every session of the account, and its links, so that the caller opens a new session.
+        InvalidForm (old, new), TooMany.
         """
         person = await self._office.people.get(account.id)
         if not await self._office.is_password(person, old):
@@ -88,9 +93,17 @@ class Access:
         await self._set_password(account, await self._office.passwords.hash(new))
 
     async def begin_totp(self, account: Account) -> tuple[str, str]:
-        """(secret, otpauth URI) for an authenticator; it counts once `confirm_totp` has seen a code."""
+        """(secret, otpauth URI) for an authenticator; it counts once `confirm_totp` has seen a code. Forbidden when another
+        one does: to put this in its place takes the password, by `end_totp`.
+        """
         secret = pyotp.random_base32()
-        await self._office.people.change(account.id, lambda person: person.with_secrets(totp_new=secret))
+
+        def begun(person: Person) -> Person:
+            if person.account.totp:
+                raise Forbidden("Two-factor log-in is on already. Turn it off first, then set it up anew.")
+            return person.with_secrets(totp_new=secret)
+
+        await self._office.people.change(account.id, begun)
         return secret, pyotp.TOTP(secret).provisioning_uri(name=account.contact.email, issuer_name=_ISSUER)
 
     async def confirm_totp(self, account: Account, code: str) -> Account:
@@ -132,6 +145,7 @@ class Access:
     async def _set_password(self, account: Account, stored: str) -> None:
         office = self._office
         await office.people.change(account.id, lambda person: person.with_secrets(password=stored))
+        await office.links.end(account.id)  # who asked for them may be the one whom the new password is to keep out
         await office.sessions.close_all(account.id)
         await office.outbox.send(account.contact.email, "password_changed", account.id)
         await office.note(account, "password")
@@ -159,3 +173,8 @@ class Access:
         steps = [now + step for step in _STEPS if now + step > after]
         totp = pyotp.TOTP(secret)
         return next((step for step in steps if hmac.compare_digest(totp.at(step * _STEP_S).encode(), given)), None)
+
+
+def _rehashed(person: Person, before: object, after: str) -> Person:
+    """With a hash of another cost of the same password, if it has that password still."""
+    return person.with_secrets(password=after) if person.secrets["password"] == before else person

@@ -47,6 +47,7 @@ class Joining:
         read.done()
         await office.limits.attempt("registration by address", network(address))
         await office.limits.attempt("mail", normal(contact.email))
+        await self._give_up(subject, contact.email)
         # From here on, the same is done for every address; only the mail tells whether it has an account.
         secrets = {"password": await office.passwords.hash(password)}
         account = self._new(Role.PARTNER, subject, contact, policy.number)
@@ -78,8 +79,9 @@ class Joining:
             if person is None:
                 raise NotFound("this registration is too old; please register again")
             account = person.account
+            before = await office.people.find(account.contact.email)
             await office.people.claim(account.contact.email, account.id)
-            await self._register(person)
+            await self._register(person, again=before is not None and before.account.id == account.id)
             return await self._begin(person)
 
     async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
@@ -97,6 +99,9 @@ class Joining:
         known = await office.people.find(to)
         if known is not None and known.account.state == "active":
             raise AlreadyExists("this e-mail address has an account already")
+        if await office.people.ended(role, subject):
+            read.wrong("subject", f"The {role} {subject!r} was removed; its clicks and orders are nobody else's.")
+            read.done()
         if len(await office.people.party(role, subject)) >= MOST[role]:
             raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
         token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
@@ -162,25 +167,33 @@ class Joining:
         return [person.account for person in await self._office.people.all() if person.account.state == "active"]
 
     async def _taken(self, partner: str, email: str) -> bool:
-        """Whether a partner's id can't be had. Who registers again, because a mail got lost, gives the first try up."""
-        people = self._office.people
+        """Whether a partner's id can't be had. Who registers again, because a mail got lost, has it already."""
         if partner in self._office.snapshot.partners:
             return True
-        for person in await people.party(Role.PARTNER, partner):
-            if person.account.state == "active" or normal(person.account.contact.email) != normal(email):
-                return True
-            await self._office.links.end(person.account.id)
-            await people.erase(person.account.id)
-        return False
+        return any(
+            person.account.state == "active" or normal(person.account.contact.email) != normal(email)
+            for person in await self._office.people.party(Role.PARTNER, partner)
+        )
 
-    async def _register(self, person: Person) -> None:
-        """Make the partner. One of that id and name is from an earlier try to follow this link, when Redis went away."""
+    async def _give_up(self, partner: str, email: str) -> None:
+        """End an earlier registration of the same id and address."""
+        for person in await self._office.people.party(Role.PARTNER, partner):
+            account = person.account
+            if account.state != "active" and normal(account.contact.email) == normal(email):
+                await self._office.links.end(account.id)
+                await self._office.people.erase(account.id)
+
+    async def _register(self, person: Person, *, again: bool) -> None:
+        """Make the partner. One of that id and name is from an earlier try to follow this link, when Redis went away, if this
+        is done `again`; else it is an operator's, whatever its name.
+        """
         account, registry = person.account, self._office.registry
         try:
             await registry.add_partner({"id": account.subject, "name": person.name}, account.who)
         except AlreadyExists:
             there = self._office.snapshot.partners.get(account.subject)
-            if there is None or there.name != person.name or await self._office.people.of(Role.PARTNER, account.subject):
+            own = again and there is not None and there.name == person.name
+            if not own or await self._office.people.of(Role.PARTNER, account.subject):
                 await self._office.people.release(account.contact.email)
                 text = f"the id {account.subject!r} was taken meanwhile; please register with another one"
                 raise AlreadyExists(text) from None
@@ -203,6 +216,7 @@ class Joining:
             before = await office.people.get(token.partition(".")[0])
             await office.people.claim(about["email"], before.account.id)
             after = await office.people.change(before.account.id, lambda person: _with_email(person, about["email"]))
+        await office.links.end(before.account.id, "reset")  # they went to the old address
         old = before.account.contact.email
         if normal(old) != normal(about["email"]):
             await office.people.release(old)

@@ -123,6 +123,8 @@ class People:
         """Make an account one of a party's, for a while or for ever. AlreadyExists when the party has as many as it may."""
         for _ in range(_ATTEMPTS):
             record = await self._records.read("party", f"{role}:{subject}")
+            if record and _ended(record):
+                raise AlreadyExists(f"the {role} {subject!r} was removed; its clicks and orders are nobody else's")
             there = await self._living(record.value["accounts"]) if record else []
             if account_id not in there and len(there) >= MOST[role]:
                 break
@@ -142,14 +144,30 @@ class People:
             if record is None:
                 return
             rest = [id for id in record.value["accounts"] if id != account_id]
-            ttl_s = None if rest else _SOON_S  # not deleted: another account may be joining
+            ttl_s = None if rest or _ended(record) else _SOON_S  # not deleted: another account may be joining
+            value = record.value | {"accounts": rest}
             try:
-                await self._records.write(
-                    "party", f"{role}:{subject}", {"accounts": rest}, expected=record.version, ttl_s=ttl_s
-                )
+                await self._records.write("party", f"{role}:{subject}", value, expected=record.version, ttl_s=ttl_s)
                 return
             except Conflict:
                 continue
+
+    async def end_party(self, role: Role, subject: str) -> None:
+        """Let no account join a party any more, ever."""
+        for _ in range(_ATTEMPTS):
+            record = await self._records.read("party", f"{role}:{subject}")
+            value = {"accounts": record.value["accounts"] if record else [], "ended": True}
+            try:
+                await self._records.write("party", f"{role}:{subject}", value, expected=record.version if record else 0)
+                return
+            except (Conflict, AlreadyExists):
+                continue
+        raise Conflict("accounts join it at this moment; please try again")
+
+    async def ended(self, role: Role, subject: str) -> bool:
+        """Whether no account may join it any more."""
+        record = await self._records.read("party", f"{role}:{subject}")
+        return record is not None and _ended(record)
 
     async def party(self, role: Role, subject: str) -> list[Person]:
         """The accounts of a party, unconfirmed ones too."""
@@ -188,6 +206,10 @@ class People:
 
     async def _living(self, ids: list[str]) -> list[str]:
         return [id for id in ids if await self.even_unconfirmed(id) is not None]
+
+
+def _ended(record: Record) -> bool:
+    return bool(record.value.get("ended"))
 
 
 def new_id() -> str:

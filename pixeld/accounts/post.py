@@ -55,8 +55,8 @@ class Smtp:
             raise NotSent(f"the mail server cannot be used: {type(error).__name__}: {error}", away=True) from error
 
     def _written(self, letter: Letter) -> bytes:
-        """The mail as it is sent. A subject may be a stranger's: the email package takes `=?…?=` in a text for its own encoding,
-        and writes what it stands for, line breaks and all. In an address that trips it, too.
+        """The mail as it is sent. A subject may be a stranger's: the email package takes `=?…?=` in it for its own encoding,
+        and writes what that stands for, line breaks and all. In an address it stumbles over it.
         """
         message = EmailMessage()
         try:

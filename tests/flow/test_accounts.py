@@ -127,6 +127,17 @@ async def test_who_lost_the_mail_registers_again(made):
     await log_in(made, password=OTHER_PASSWORD)
 
 
+async def test_a_form_that_is_wrong_ends_no_earlier_registration(made):
+    await made.accounts.register(FORM, PEER)
+    with pytest.raises(InvalidForm):
+        await made.accounts.register(FORM | {"terms": ""}, PEER)
+    for _ in range(4):
+        await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
+    with pytest.raises(TooMany):
+        await made.accounts.register(FORM, PEER)
+    assert [person.account.state for person in await made.accounts._office.people.party(Role.PARTNER, "blog")] == ["unconfirmed"]
+
+
 async def test_a_known_address_is_told_by_mail_only(made):
     account = await partner(made)
     await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
@@ -149,9 +160,10 @@ async def test_of_two_registrations_with_one_address_one_is_confirmed(made):
     assert set(made.registry.snapshot.partners) == {"blog2"}
 
 
-async def test_an_id_that_the_operator_gave_away_meanwhile_is_not_taken_over(made):
+@pytest.mark.parametrize("name", ["Another", FORM["name"]], ids=["of another name", "of the same name"])
+async def test_an_id_that_the_operator_gave_away_meanwhile_is_not_taken_over(made, name):
     await made.accounts.register(FORM, PEER)
-    await made.registry.add_partner({"id": "blog", "name": "Another"}, "admin")
+    await made.registry.add_partner({"id": "blog", "name": name}, "admin")
     with pytest.raises(AlreadyExists, match="taken meanwhile"):
         await made.accounts.confirm(await token(made))
     assert await made.accounts.all() == []
@@ -543,6 +555,74 @@ async def test_guesses_of_codes_are_limited(made):
         await log_in(made, code="000000", address="192.0.2.99")
 
 
+async def test_an_authenticator_is_not_replaced_without_the_password(made):
+    account = await partner(made)
+    secret, _ = await made.accounts.begin_totp(account)
+    account = await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    with pytest.raises(Forbidden, match="off first"):
+        await made.accounts.begin_totp(account)
+    await made.accounts.end_totp(account, PASSWORD)
+    await made.accounts.begin_totp(account)
+
+
+async def set_by_link(made, account):
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    await made.accounts.reset(await token(made), OTHER_PASSWORD)
+
+
+async def set_by_hand(made, account):
+    await made.accounts.change_password(account, PASSWORD, OTHER_PASSWORD)
+
+
+@pytest.mark.parametrize("set_anew", [set_by_link, set_by_hand])
+async def test_a_new_password_ends_every_link_of_the_account(made, set_anew):
+    account = await partner(made)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    reset = await token(made)
+    await made.accounts.correct(account, {"email": "eve@evil.example"}, account.version)
+    moved = await token(made)
+    await set_anew(made, account)
+    with pytest.raises(NotFound):
+        await made.accounts.confirm(moved)
+    with pytest.raises(NotFound):
+        await made.accounts.reset(reset, PASSWORD)
+    await log_in(made, password=OTHER_PASSWORD)
+
+
+async def test_a_new_address_ends_the_links_that_the_old_one_has_got(made):
+    account = await partner(made)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    reset = await token(made)
+    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version)
+    await made.accounts.confirm(await token(made))
+    with pytest.raises(NotFound):
+        await made.accounts.reset(reset, OTHER_PASSWORD)
+
+
+@pytest.mark.parametrize("outdated", [False, True], ids=["", "while it is hashed anew"])
+async def test_a_log_in_that_began_before_a_new_password_is_none(made, monkeypatch, outdated):
+    account = await partner(made)
+    passwords = made.passwords
+    name = "hash" if outdated else "matches"
+    slow, changed = getattr(passwords, name), []
+
+    async def meanwhile(*given):
+        found = await slow(*given)
+        if not changed:
+            changed.append(True)
+            await set_by_hand(made, account)
+        return found
+
+    if outdated:
+        monkeypatch.setattr(passwords, "outdated", lambda _: True)
+    monkeypatch.setattr(passwords, name, meanwhile)
+    with pytest.raises(Unauthorized):
+        await log_in(made)
+    assert await made.sessions.times(account.id) == []
+    monkeypatch.undo()
+    await log_in(made, password=OTHER_PASSWORD)
+
+
 async def test_codes_end_with_the_password(made):
     account, _ = await with_totp(made)
     with pytest.raises(InvalidForm):
@@ -792,6 +872,26 @@ async def test_who_was_removed_can_register_again_under_another_id(made):
     with pytest.raises(InvalidForm, match="taken"):
         await made.accounts.register(FORM, PEER)
     await partner(made, partner_id="blog2")
+
+
+@pytest.mark.parametrize("how", ["by itself", "by an operator"])
+async def test_nobody_inherits_a_removed_partner(made, how):
+    await made.registry.add_partner({"id": "blog", "name": "Blog"}, "admin")
+    first, second = [
+        (await made.accounts.invite(Role.PARTNER, "blog", email, "admin")).rpartition("/")[2]
+        for email in ("anna@blog.example", "eve@evil.example")
+    ]
+    form = {"contact_name": "Anna", "email": "anna@blog.example", "password": PASSWORD, "terms": "yes"}
+    account = await made.accounts.accept(first, form)
+    if how == "by itself":
+        await made.accounts.remove(account, PASSWORD)
+    else:
+        await made.accounts.remove_partner("blog", "operator:x")
+    with pytest.raises(AlreadyExists, match="removed"):
+        await made.accounts.accept(second, form | {"email": "eve@evil.example"})
+    with pytest.raises(InvalidForm, match="removed"):
+        await made.accounts.invite(Role.PARTNER, "blog", "eve@evil.example", "admin")
+    assert await made.accounts.all() == []
 
 
 async def test_a_removed_partner_earns_no_more(made):
