@@ -98,6 +98,8 @@ def _problem(name: str, value: str) -> str | None:
         return f"{field.what} may have {field.most:,} characters; this has {len(value):,}."
     if _CONTROL.search(value) or ("\n" in value and not field.lines):
         return f"{field.what} has characters that cannot be printed; please type it anew."
+    if name == "name" and not value.isprintable():  # the registry's rule, told before a mail is sent
+        return "The name has characters that nobody sees; please type it anew."
     if name == "partner_id" and _ID.fullmatch(value) is None:
         return "The id may have letters a-z, digits and hyphens, and begins with a letter or digit; for example my-blog."
     # "=?" begins an encoded word of a mail's header: nobody's address, and read as something else.

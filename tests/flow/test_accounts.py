@@ -64,6 +64,7 @@ async def test_a_partner_registers_confirms_and_logs_in(made):
         pytest.param("partner_id", "x" * 33, "33", id="an id that is too long"),
         pytest.param("name", " ", "missing", id="no name"),
         pytest.param("name", "a\nb", "cannot be printed", id="a name of two lines"),
+        pytest.param("name", "Tea\u200bpots", "nobody sees", id="a name that the registry would refuse"),
         pytest.param("contact_name", "", "missing", id="no contact name"),
         pytest.param("contact_name", "a\x1b[31m", "cannot be printed", id="control characters"),
         pytest.param("email", "wilhelmina", "anna@example.com", id="no e-mail address"),

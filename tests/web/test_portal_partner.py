@@ -10,7 +10,7 @@ import pytest
 from pixeld.domain.events import CLICK, DECISION, ORDER
 from pixeld.domain.registry import Status
 from pixeld.web.portal import figures
-from tests import portal
+from tests import accounts, portal
 from tests.conftest import START_MS
 from tests.portal import CLIENT, PARTNER
 
@@ -113,6 +113,18 @@ async def test_what_is_no_membership_cannot_be_ended(made, partner, client, befo
         await join(made, client, before)
     fields = (await partner.get("/portal/partner/clients")).form("/portal/logout")
     assert (await partner.post(f"/portal/partner/memberships/{client}/end", fields)).status == status
+
+
+@pytest.mark.parametrize(("before", "path"), [("applied", "memberships/shop/end"), ("ended", "clients/shop/apply")])
+async def test_an_answer_that_this_server_has_not_seen_yet_stands(made, clock, partner, before, path):
+    await join(made, "shop", before)
+    fields = (await partner.get("/portal/partner/clients")).form("/portal/logout")
+    other = accounts.services(made.redis, clock)  # another server, on which the client declines
+    await other.registry.set_member("shop", "blog", {"status": "declined"}, "client:shop/x")
+    other.passwords.close()
+    assert (await partner.post(f"/portal/partner/{path}", fields)).status == 409
+    await made.registry.refresh()
+    assert made.registry.snapshot.members == {("shop", "blog"): Status.DECLINED}
 
 
 # ---- links

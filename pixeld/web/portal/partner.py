@@ -10,6 +10,7 @@ from aiohttp import web
 from pixeld.accounts.policies import PolicyVersion
 from pixeld.accounts.reader import Reader
 from pixeld.domain import landing
+from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Status
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import BadInput, Conflict, NotFound
@@ -77,10 +78,11 @@ async def apply(request: web.Request) -> web.Response:
     client = next((c for c in reader.directory() if c.id == request.match_info["client"]), None)
     if client is None:
         raise NotFound("This shop takes no applications.")
-    status = next((m.status for m in reader.memberships() if m.client.id == client.id), None)
-    if status not in (None, Status.ENDED):
+    found = next((m for m in reader.memberships() if m.client.id == client.id), None)
+    if found and found.status is not Status.ENDED:
         raise Conflict("You have applied there already. Its answer is among your memberships.")
-    await request.app[keys.REGISTRY].set_member(client.id, account.subject, {"status": Status.APPLIED}, account.who)
+    seen = found.version if found else fingerprint(None)
+    await request.app[keys.REGISTRY].set_member(client.id, account.subject, {"status": Status.APPLIED}, account.who, seen=seen)
     return see_other(f"{_PARTNER}/memberships", f"You have applied to {client.name}. It decides, and you see it here.")
 
 
@@ -95,10 +97,11 @@ async def end(request: web.Request) -> web.Response:
     """End a membership, or withdraw an application."""
     reader, account = sessions.reader(request), sessions.account(request)
     client = reader.client(request.match_info["client"])
-    status = next((m.status for m in reader.memberships() if m.client.id == client.id), None)
-    if status not in (Status.APPROVED, Status.APPLIED):
+    found = reader.membership(client.id, account.subject)
+    if found.status not in (Status.APPROVED, Status.APPLIED):
         raise Conflict("This membership has ended already.")
-    await request.app[keys.REGISTRY].set_member(client.id, account.subject, {"status": Status.ENDED}, account.who)
+    body = {"status": Status.ENDED}
+    await request.app[keys.REGISTRY].set_member(client.id, account.subject, body, account.who, seen=found.version)
     return see_other(f"{_PARTNER}/memberships", f"Your membership with {client.name} has ended.")
 
 
