@@ -25,9 +25,12 @@ class OwnData:
     def __init__(self, office: Office) -> None:
         self._office = office
 
-    async def correct(self, account: Account, changes: Mapping[str, str], expected: int) -> Account:
+    async def correct(
+        self, account: Account, changes: Mapping[str, str], expected: int, password: str = ""
+    ) -> Account:
         """Change contact_name, email, postal, site, promotion, and a partner's name; the others stay. Conflict when it isn't
-        at version `expected` any more; InvalidForm. A new e-mail address counts once the link mailed to it is followed.
+        at version `expected` any more; InvalidForm. A new e-mail address takes the password, as a new password can be had by
+        it, and counts once the link mailed to it is followed.
         """
         office, read = self._office, Form(changes)
         allowed = {"email", "name", *_CHANGES} - (set() if account.role is Role.PARTNER else set(_PARTNERS))
@@ -38,6 +41,8 @@ class OwnData:
         email = texts.get("email", account.contact.email)
         moves = normal(email) != normal(account.contact.email)
         if moves:
+            if not await office.is_password(await office.people.get(account.id), password):
+                raise InvalidForm({"password": "A new e-mail address takes your password; this is not it."})
             await office.limits.attempt("mail", normal(email))
         elif "email" in texts:
             contact["email"] = email  # the same address, spelt with other capitals

@@ -580,7 +580,7 @@ async def test_a_new_password_ends_every_link_of_the_account(made, set_anew):
     account = await partner(made)
     await made.accounts.ask_reset(FORM["email"], PEER)
     reset = await token(made)
-    await made.accounts.correct(account, {"email": "eve@evil.example"}, account.version)
+    await made.accounts.correct(account, {"email": "eve@evil.example"}, account.version, PASSWORD)
     moved = await token(made)
     await set_anew(made, account)
     with pytest.raises(NotFound):
@@ -594,7 +594,7 @@ async def test_a_new_address_ends_the_links_that_the_old_one_has_got(made):
     account = await partner(made)
     await made.accounts.ask_reset(FORM["email"], PEER)
     reset = await token(made)
-    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version)
+    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
     await made.accounts.confirm(await token(made))
     with pytest.raises(NotFound):
         await made.accounts.reset(reset, OTHER_PASSWORD)
@@ -795,7 +795,7 @@ async def test_a_client_has_no_site(made):
 
 async def test_a_new_address_counts_once_its_mail_is_followed(made):
     account = await partner(made)
-    after = await made.accounts.correct(account, {"email": "new@quux.example"}, account.version)
+    after = await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
     assert after.contact.email == FORM["email"]
     (mail,) = await made.outbox.list(1)
     assert mail.to == "new@quux.example"
@@ -810,11 +810,21 @@ async def test_a_new_address_counts_once_its_mail_is_followed(made):
     await partner(made, partner_id="blog2")  # the old address is free
 
 
+@pytest.mark.parametrize("password", ["", OTHER_PASSWORD])
+async def test_a_new_address_takes_the_password(made, password):
+    account = await partner(made)
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.correct(account, {"email": "eve@evil.example", "site": ""}, account.version, password)
+    assert list(refused.value.problems) == ["password"]
+    assert (await made.accounts.account(account.id)) == account
+    assert {mail.to for mail in await made.outbox.list(10)} == {FORM["email"]}
+
+
 async def test_a_new_address_that_has_an_account_is_told_by_mail_only(made):
     other = await client(made)
     account = await partner(made)
     made.clock.forward(1)
-    await made.accounts.correct(account, {"email": "CLARA@shop.example"}, account.version)
+    await made.accounts.correct(account, {"email": "CLARA@shop.example"}, account.version, PASSWORD)
     (mail,) = await made.outbox.list(1)
     assert (mail.to, mail.subject, mail.account_id) == ("CLARA@shop.example", "You have an account already", other.id)
     assert (await made.accounts.account(account.id)).contact.email == FORM["email"]
@@ -822,7 +832,7 @@ async def test_a_new_address_that_has_an_account_is_told_by_mail_only(made):
 
 async def test_an_address_may_change_its_capitals(made):
     account = await partner(made)
-    after = await made.accounts.correct(account, {"email": FORM["email"].lower()}, account.version)
+    after = await made.accounts.correct(account, {"email": FORM["email"].lower()}, account.version, PASSWORD)
     assert after.contact.email == FORM["email"].lower()
     await log_in(made)
 

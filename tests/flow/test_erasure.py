@@ -62,7 +62,7 @@ async def lived(made):
     await made.registry.set_member("shop", "blog", {"status": "approved"}, "admin")
     await log_in(made)
     await made.keys.create(account.scope, "My own laptop", account.who)
-    account = await made.accounts.correct(account, {"postal": "Hollow Lane 100", "email": "w@other.quux.example"}, account.version)
+    account = await made.accounts.correct(account, {"postal": "Hollow Lane 100", "email": "w@other.quux.example"}, account.version, PASSWORD)
     await made.accounts.ask_reset(FORM["email"], PEER)
     made.clock.forward(1)
     await made.accounts.register(FORM | {"partner_id": "second"}, PEER)
@@ -105,7 +105,9 @@ async def test_a_removal_leaves_nothing_behind(own, clock, tmp_path, caplog):
     clock.forward(1)  # an empty party's time
     # not sealed either: of all records, what is left is about others
     assert await made.records.ids("account") == [clara.id] and len(await made.records.ids("email")) == 1
-    assert await made.records.ids("party") == ["client:shop"]
+    assert await made.records.ids("party") == ["client:shop", "partner:blog"]
+    ended = await made.records.read("party", "partner:blog")  # so that nobody joins what keeps its clicks and orders
+    assert ended.value == {"accounts": [], "ended": True}
     for kind in ("link", "session", "key"):
         assert await made.records.ids(kind) == []
     assert {mail.to for mail in await made.outbox.list(100)} == {"clara@shop.example"}

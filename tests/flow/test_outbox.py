@@ -14,7 +14,7 @@ from pixeld.accounts.post import Smtp
 from pixeld.errors import NotFound
 from pixeld.storage.redis import connect
 from pixeld.tasks import cancel
-from tests.accounts import FORM, PEER, client, partner, services, token
+from tests.accounts import FORM, PASSWORD, PEER, client, partner, services, token
 from tests.certificates import certificate
 
 LETTER = Letter("0001-a-b", "clara@shop.example", "Grüße", "Ein Link:\n\nhttps://x.example/äö\n", 1_800_000_000_000)
@@ -374,7 +374,7 @@ async def test_every_mail_can_be_written(made):
     await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
     await made.accounts.ask_reset(FORM["email"], PEER)
     made.clock.forward(1)
-    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version)
+    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
     await made.accounts.confirm(await token(made))
     await made.accounts.change_password(await made.accounts.account(account.id), FORM["password"], "another long password")
     for role, subject in ((Role.OPERATOR, ""), (Role.CLIENT, "shop")):

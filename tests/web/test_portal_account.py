@@ -79,7 +79,7 @@ async def test_a_form_without_its_version_is_refused(partner, version):
 
 
 async def test_a_new_address_counts_once_it_is_confirmed(made, partner, browser):
-    await partner.submit(ACCOUNT, email="new@quux.example")
+    await partner.submit(ACCOUNT, email="new@quux.example", password=PASSWORD)
     assert "once you follow the link" in (await partner.follow()).text
     assert (await partner.get(ACCOUNT)).form(ACCOUNT)["email"] == PARTNER
     (mail,) = [mail for mail in await made.outbox.list(9) if mail.to == "new@quux.example"]
@@ -91,7 +91,7 @@ async def test_a_new_address_counts_once_it_is_confirmed(made, partner, browser)
 async def test_other_roles_have_what_concerns_them(people, browser, email, missing):
     someone = await browser().log_in(email)
     page = await someone.get(ACCOUNT)
-    assert set(page.form(ACCOUNT)) == {"csrf", "version", "contact_name", "email"}
+    assert set(page.form(ACCOUNT)) == {"csrf", "version", "contact_name", "email", "password"}
     assert not [form for form in page.all("form") if form.get("action") == missing]
     await someone.submit(ACCOUNT, contact_name="Other")
     assert (await someone.get(ACCOUNT)).form(ACCOUNT)["contact_name"] == "Other"

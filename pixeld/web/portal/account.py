@@ -58,7 +58,7 @@ async def correct(request: web.Request) -> web.Response:
     labels = _labels(account)
     changes = {name: text for name, text in posted(request).items() if name in labels}
     try:
-        await accounts.correct(account, changes, forms.version(request))
+        await accounts.correct(account, changes, forms.version(request), posted(request).get("password", ""))
     except Conflict:
         now = await accounts.account(account.id)
         return await _show(request, now, Form(changes).conflict(_values(request, now), now.version, labels))
