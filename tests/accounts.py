@@ -32,16 +32,16 @@ FORM = {
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # 8 KiB: what it costs is looked at elsewhere
 
 
-def services(redis, clock, *, keys=None, post=None, keep=lambda _: None):
+def services(redis, clock, *, keys=None, post=None, keep=lambda _: None, renew=None):
     """All services, as a server has them. The registry is not followed, but refreshed by every change."""
     vault = Vault(keys or new_secret())
     registry = Registry(redis, clock, changed=lambda _: None, keep=keep, kept=None)
     records, passwords = RedisRecords(redis, clock), Passwords(CHEAP)
 
-    async def renew():
+    async def nothing():
         return None
 
-    parties = open_parties(records, registry, vault, passwords, clock, url=URL, post=post, renew=renew)
+    parties = open_parties(records, registry, vault, passwords, clock, url=URL, post=post, renew=renew or nothing)
     return SimpleNamespace(
         **{name: getattr(parties, name) for name in ("accounts", "sessions", "keys", "outbox", "policies", "rotate")},
         parties=parties, registry=registry, vault=vault, records=records, passwords=passwords, redis=redis, clock=clock,

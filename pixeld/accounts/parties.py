@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,9 +60,16 @@ class Rotation:
     ) -> None:
         self._vault, self._records, self._people, self._registry = vault, records, people, registry
         self._renew = renew
+        self._at_it = asyncio.Lock()
 
     async def rotate(self, who: str) -> Rotated:
-        """Rotate now. Whatever interrupts it, everything still opens, and it can be repeated."""
+        """Rotate now, or behind a rotation that goes on. Whatever interrupts it, everything still opens, and it can be
+        repeated.
+        """
+        async with self._at_it:  # of two new keys made at once, one would be written over, and what lies under it lost
+            return await self._rotate(who)
+
+    async def _rotate(self, who: str) -> Rotated:
         text = await self._renew()
         if text is not None:
             self._vault.use(text)
