@@ -74,7 +74,8 @@ class Messages:
         values: dict[str, Any] = {"partner": office.snapshot.partners[partner].name, "id": partner}
         values |= {"title": subject, "text": text}
         for person in people:
-            await office.outbox.send(person.account.contact.email, "from_partner", person.account.id, **values)
+            to = person.account.contact.email
+            await office.outbox.send(to, "from_partner", person.account.id, author=partner, **values)
         await office.registry.note(f"messages/{client}/{partner}", None, {"to": "client"}, who)
 
 

@@ -82,9 +82,10 @@ class Outbox:
         self._sent: set[str] = set()  # mails that went, while Redis, which is to know it, is away
 
     async def send(
-        self, to: str, template: str, account_id: str, *, once: tuple[str, int] | None = None, **values: Any
+        self, to: str, template: str, account_id: str, *, once: tuple[str, int] | None = None, author: str = "", **values: Any
     ) -> str:
-        """Put a mail into the outbox; its id. `url` is there for every template: where links lead.
+        """Put a mail into the outbox; its id. `url` is there for every template: where links lead. `author` is the id of a
+        partner who wrote it.
 
         With `once`, an occasion's name and time, the account gets one mail for it, however often this is called.
         """
@@ -92,7 +93,7 @@ class Outbox:
         name, now = once or (secrets.token_hex(6), self._clock())
         id = f"{now:013d}-{account_id or 'nobody'}-{name}"
         letter = {"to": to, "subject": subject, "body": body.strip() + "\n", "error": ""}
-        value = {"letter": letter, "account": account_id, "at_ms": now, "attempts": 0, "next_ms": now}
+        value = {"letter": letter, "account": account_id, "at_ms": now, "attempts": 0, "next_ms": now, "author": author}
         try:
             state = "waiting" if self._post else "kept"
             await self._records.write("mail", id, value | {"state": state}, expected=0, ttl_s=KEPT_S)
@@ -132,6 +133,13 @@ class Outbox:
         """Delete them. One that is being sent right now still arrives."""
         for mail in await self.about(account_id, emails):
             await self._records.delete("mail", mail.id)
+
+    async def erase_of(self, author: str) -> None:
+        """Delete what a partner wrote."""
+        for id in await self._records.ids("mail"):
+            record = await self._records.read("mail", id)
+            if record is not None and record.value.get("author") == author:
+                await self._records.delete("mail", id)
 
     async def run(self) -> None:
         """Deliver, for ever."""

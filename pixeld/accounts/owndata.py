@@ -128,6 +128,7 @@ class OwnData:
 
     async def _end_partner(self, partner: str, who: str) -> None:
         office, scope = self._office, Scope.partner(partner)
+        await office.outbox.erase_of(partner)
         await office.people.end_party(Role.PARTNER, partner)  # whoever is invited still would get its clicks and orders
         for key in await office.keys.list(scope):
             await office.keys.revoke(scope, key.id, who)

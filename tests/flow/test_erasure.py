@@ -1,6 +1,8 @@
 """What lies where: personal data is sealed while it is there, leaves nothing behind when it goes, and moves to new keys whole."""
 
 import asyncio
+import threading
+from contextlib import suppress
 
 import pyotp
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from pixeld import app
 from pixeld.accounts.account import Role
 from pixeld.accounts.sealed import SEALED
-from pixeld.accounts.vault import Unopened, Vault
+from pixeld.accounts.vault import Unopened, Vault, new_secret
 from pixeld.datadir import DataDir
 from pixeld.errors import NotFound, Unauthorized
 from pixeld.parts.crew import WORKERS
@@ -92,6 +94,7 @@ async def test_a_removal_leaves_nothing_behind(own, clock, tmp_path, caplog):
     made = services(redis, clock, keep=data.keep_registry)
     account = await lived(made)
     clara = await client(made)
+    await made.parties.messages.to_client("blog", "shop", {"subject": "Hello", "text": "From me"}, account.who)
     held = {kind: await made.records.ids(kind) for kind in ("account", "mail", "link", "session", "key", "email", "party")}
     assert all(held.values())  # there is something of each to erase
     assert NAME in on_disk(directory) and NAME in on_disk(tmp_path / "data").lower()
@@ -110,7 +113,9 @@ async def test_a_removal_leaves_nothing_behind(own, clock, tmp_path, caplog):
     assert ended.value == {"accounts": [], "ended": True}
     for kind in ("link", "session", "key"):
         assert await made.records.ids(kind) == []
-    assert {mail.to for mail in await made.outbox.list(100)} == {"clara@shop.example"}
+    left = await made.outbox.list(100)
+    assert {mail.to for mail in left} == {"clara@shop.example"}
+    assert not any(NAME in (mail.subject + mail.body).lower() for mail in left)  # what it wrote to others, too
     assert made.registry.snapshot.partners["blog"].name == "blog"
     data.close()
     made.passwords.close()
@@ -191,6 +196,32 @@ async def test_who_writes_while_keys_are_rotated_loses_nothing(redis, clock):
     await both.rotate("operator:1")
     found = await services(redis, clock, keys=NEW).accounts.account(account.id)
     assert found.contact == account.contact and found.other_programmes is False
+
+
+class Together(DataDir):
+    """A directory whose keys two read before either writes them, if they can."""
+
+    both = threading.Barrier(2)
+
+    def vault_keys(self, make):
+        found = super().vault_keys(make)
+        with suppress(threading.BrokenBarrierError):
+            self.both.wait(0.2)
+        return found
+
+
+async def test_two_rotations_at_once_lose_no_key(redis, clock, tmp_path):
+    data = Together(tmp_path / "data", "a test")
+
+    async def renew():
+        return await asyncio.to_thread(data.renew_vault_keys, new_secret)
+
+    made = services(redis, clock, keys=data.vault_keys(new_secret), renew=renew)
+    account = await partner(made)
+    await asyncio.gather(made.rotate("operator:1"), made.rotate("operator:2"))
+    again = services(redis, clock, keys=data.vault_keys(new_secret))
+    assert await again.accounts.account(account.id) == await made.accounts.account(account.id)
+    data.close()
 
 
 async def test_an_address_has_one_account_while_keys_are_rotated(redis, clock):

@@ -9,6 +9,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from pixeld.accounts.account import Role
+from pixeld.accounts.messages import About
 from pixeld.accounts.outbox import Letter, NotSent
 from pixeld.accounts.post import Smtp
 from pixeld.errors import NotFound
@@ -379,6 +380,11 @@ async def test_every_mail_can_be_written(made):
     await made.accounts.change_password(await made.accounts.account(account.id), FORM["password"], "another long password")
     for role, subject in ((Role.OPERATOR, ""), (Role.CLIENT, "shop")):
         await made.accounts.invite(role, subject, f"{role}@x.example", "admin")
+    await client(made)
+    await made.registry.set_member("shop", "blog", {"status": "approved"}, "admin")
+    written = {"subject": "Hello", "text": "A text"}
+    await made.parties.messages.to_partner("shop", "blog", About.OWN, written, "client:shop/x")
+    await made.parties.messages.to_client("blog", "shop", written, "partner:blog")
     await made.policies.post("Changed.", True, "May we?", "admin")
     mails = await made.outbox.list(100)
     assert len({mail.subject for mail in mails}) == len(made.outbox._templates.list_templates())
