@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pixeld.accounts.account import Account, Role
 from pixeld.accounts.forms import Form, normal
 from pixeld.accounts.office import Office
+from pixeld.accounts.outbox import Mail
 from pixeld.accounts.people import Person
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import Scope
@@ -16,6 +18,7 @@ from pixeld.errors import InvalidForm, NotFound
 
 _CHANGES = {"contact_name": "contact_name", "postal": "address", "site": "site", "promotion": "promotion"}
 _PARTNERS = ("name", "site", "promotion")  # fields that only a partner has
+_LINK = re.compile(r"(/portal/(?:confirm|reset|welcome)/)\S+")
 _AUDITED = 10_000  # of the newest changes, those that an account made itself are part of its data
 
 
@@ -75,7 +78,7 @@ class OwnData:
             "preferences": {"other_programmes": now.other_programmes, "totp": now.totp},
             "policy": {"accepted": now.accepted, "answers": {str(k): v for k, v in now.uses.items()}},
             "sessions": await office.sessions.times(id),
-            "mails": [mail.shown() for mail in await office.outbox.about(id, {normal(now.contact.email)})],
+            "mails": [_without_links(mail) for mail in await office.outbox.about(id, {normal(now.contact.email)})],
             "changes": [change for change in await office.registry.audit(_AUDITED) if change["who"] == now.who],
         }
         if now.role is not Role.OPERATOR:
@@ -149,3 +152,8 @@ class OwnData:
             await office.outbox.send(email, "known", known.account.id)
         else:
             await office.outbox.send(email, "email", account.id, token=token)
+
+
+def _without_links(mail: Mail) -> dict[str, Any]:
+    """A mail, but for what only its mailbox is to know: whoever is at somebody's browser would set a new password by it."""
+    return mail.shown() | {"body": _LINK.sub(r"\1…", mail.body)}

@@ -810,6 +810,16 @@ async def test_a_new_address_counts_once_its_mail_is_followed(made):
     await partner(made, partner_id="blog2")  # the old address is free
 
 
+async def test_what_is_taken_along_holds_no_link_that_works(made):
+    account = await partner(made)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+    reset = await token(made)
+    mails = (await made.accounts.export(account))["mails"]
+    assert [mail["subject"] for mail in mails] == ["Confirm your e-mail address", "Set a new password"]
+    assert all("/portal/" in mail["body"] and "/…\n" in mail["body"] for mail in mails)
+    assert reset not in str(mails)
+
+
 @pytest.mark.parametrize("password", ["", OTHER_PASSWORD])
 async def test_a_new_address_takes_the_password(made, password):
     account = await partner(made)
