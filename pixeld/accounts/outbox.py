@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pixeld.accounts.forms import normal
+from pixeld.accounts.vault import Unopened
 from pixeld.domain.ports import Record, Records
 from pixeld.errors import AlreadyExists, Conflict, NotFound, PixeldError, Unavailable
 
@@ -162,8 +163,12 @@ class Outbox:
         ids = await self._records.ids("mail")
         self._done &= set(ids)
         for id in ids:
-            if id not in self._done and not await self._deliver(id, self._post):
-                break
+            try:
+                if id not in self._done and not await self._deliver(id, self._post):
+                    break
+            except Unopened:  # sealed under a key that was taken away too early; the others go all the same
+                log.error("a mail cannot be opened, and is not sent", extra={"mail": id})
+                self._done.add(id)
 
     async def _deliver(self, id: str, post: Callable[[Letter], Awaitable[None]]) -> bool:
         """Whether it makes sense to go on."""

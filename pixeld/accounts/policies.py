@@ -11,6 +11,7 @@ from pixeld.accounts.account import Account
 from pixeld.accounts.forms import Form
 from pixeld.accounts.outbox import Outbox
 from pixeld.accounts.people import People, Person
+from pixeld.accounts.vault import Unopened
 from pixeld.domain.ports import Records, Registry
 from pixeld.errors import AlreadyExists, Conflict, NotFound, Unavailable
 
@@ -96,7 +97,7 @@ class Policies:
         while True:
             try:
                 await self.notify()
-            except Unavailable as error:
+            except (Unavailable, Unopened) as error:
                 log.warning("users are not notified of the policy yet", extra={"reason": type(error).__name__})
             await asyncio.sleep(_ROUND_S)
 

@@ -12,6 +12,8 @@ from pixeld.accounts.account import Role
 from pixeld.accounts.messages import About
 from pixeld.accounts.outbox import Letter, NotSent
 from pixeld.accounts.post import Smtp
+from pixeld.accounts.sealed import SealedRecords
+from pixeld.accounts.vault import Unopened
 from pixeld.errors import NotFound
 from pixeld.storage.redis import connect
 from pixeld.tasks import cancel
@@ -366,6 +368,23 @@ async def test_the_newest_are_listed_first_for_thirty_days(made, clock):
     assert await made.outbox.list(10) == []
     with pytest.raises(NotFound):
         await made.outbox.read(id)
+
+
+async def test_what_cannot_be_opened_stops_nothing_else(made, redis, clock, caplog):
+    stranger = services(redis, clock, keys=f"other:{'cd' * 32}")
+    await stranger.outbox.send("a@x.example", "known", "")
+    clock.forward(1)
+    await made.outbox.send("b@x.example", "known", "")
+    for _ in range(2):
+        await made.outbox.deliver()
+    assert [letter.to for letter in made.post.letters] == ["b@x.example"]
+    assert [r.message for r in caplog.records] == ["a mail cannot be opened, and is not sent"]
+    await SealedRecords(stranger.records, stranger.vault).write("account", "x", {"contact": {}}, expected=0)
+    with pytest.raises(Unopened):
+        await made.policies.post("Changed.", False, "", "admin")
+    with pytest.raises(TimeoutError):  # it goes on
+        async with asyncio.timeout(0.2):
+            await made.policies.run()
 
 
 async def test_every_mail_can_be_written(made):
