@@ -864,3 +864,8 @@ def test_a_map_that_is_not_toml(bad: str | bytes) -> None:
 
 def test_white_space_of_the_file_is_not_part_of_the_sentence() -> None:
     assert load(spoilt(cookie(what="Two\n  lines. "))).statements[0].data[1].what == "Two lines."
+
+
+def test_what_is_kept_of_people_who_log_in_is_told_once():
+    told = [each["what"] for each in tomllib.loads(SHIPPED_TOML)["accounts"]]
+    assert len(set(told)) == len(told)
