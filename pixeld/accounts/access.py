@@ -92,10 +92,12 @@ class Access:
             raise InvalidForm({"new": problem})
         await self._set_password(account, await self._office.passwords.hash(new))
 
-    async def begin_totp(self, account: Account) -> tuple[str, str]:
-        """(secret, otpauth URI) for an authenticator; it counts once `confirm_totp` has seen a code. Forbidden when another
-        one does: to put this in its place takes the password, by `end_totp`.
+    async def begin_totp(self, account: Account, password: str) -> tuple[str, str]:
+        """(secret, otpauth URI) for an authenticator; it counts once `confirm_totp` has seen a code. It takes the password, as
+        nobody gets in without that authenticator any more. InvalidForm (password), TooMany; Forbidden when another one counts.
         """
+        if not await self._office.is_password(await self._office.people.get(account.id), password):
+            raise InvalidForm({"password": _WRONG})
         secret = pyotp.random_base32()
 
         def begun(person: Person) -> Person:

@@ -494,7 +494,7 @@ async def test_a_stolen_session_does_not_guess_the_password(made):
 
 async def with_totp(made):
     account = await partner(made)
-    secret, uri = await made.accounts.begin_totp(account)
+    secret, uri = await made.accounts.begin_totp(account, PASSWORD)
     assert uri.startswith("otpauth://totp/pixeld:") and secret in uri
     code = pyotp.TOTP(secret)
     account = await made.accounts.confirm_totp(account, code.at(made.clock() // 1000))
@@ -504,7 +504,7 @@ async def with_totp(made):
 
 async def test_codes_are_wanted_once_one_was_seen(made, clock):
     account = await partner(made)
-    secret, _ = await made.accounts.begin_totp(account)
+    secret, _ = await made.accounts.begin_totp(account, PASSWORD)
     await log_in(made)
     with pytest.raises(InvalidForm):
         await made.accounts.confirm_totp(account, "000000")
@@ -556,14 +556,23 @@ async def test_guesses_of_codes_are_limited(made):
         await log_in(made, code="000000", address="192.0.2.99")
 
 
+async def test_who_is_only_at_the_browser_cannot_lock_its_owner_out(made):
+    account = await partner(made)
+    with pytest.raises(InvalidForm, match="not your password"):
+        await made.accounts.begin_totp(account, OTHER_PASSWORD)
+    with pytest.raises(InvalidForm):
+        await made.accounts.confirm_totp(account, pyotp.TOTP(pyotp.random_base32()).at(made.clock() // 1000))
+    await log_in(made)
+
+
 async def test_an_authenticator_is_not_replaced_without_the_password(made):
     account = await partner(made)
-    secret, _ = await made.accounts.begin_totp(account)
+    secret, _ = await made.accounts.begin_totp(account, PASSWORD)
     account = await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
     with pytest.raises(Forbidden, match="off first"):
-        await made.accounts.begin_totp(account)
+        await made.accounts.begin_totp(account, PASSWORD)
     await made.accounts.end_totp(account, PASSWORD)
-    await made.accounts.begin_totp(account)
+    await made.accounts.begin_totp(account, PASSWORD)
 
 
 async def set_by_link(made, account):
@@ -943,7 +952,7 @@ async def test_every_change_is_on_the_audit_stream_and_names_nobody(made, redis)
     await made.accounts.change_password(account, PASSWORD, OTHER_PASSWORD)
     _, info = await made.keys.create(account.scope, "Wilhelmina's own", account.who)
     await made.keys.revoke(account.scope, info.id, account.who)
-    secret, _ = await made.accounts.begin_totp(account)
+    secret, _ = await made.accounts.begin_totp(account, OTHER_PASSWORD)
     await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
     await made.accounts.end_totp(account, OTHER_PASSWORD)
     await made.accounts.invite(Role.OPERATOR, "", "olga@track.example", "operator:1")

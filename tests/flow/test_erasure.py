@@ -68,7 +68,7 @@ async def lived(made):
     await made.accounts.ask_reset(FORM["email"], PEER)
     made.clock.forward(1)
     await made.accounts.register(FORM | {"partner_id": "second"}, PEER)
-    await made.accounts.begin_totp(account)
+    await made.accounts.begin_totp(account, PASSWORD)
     with pytest.raises(Unauthorized):
         await log_in(made, password="guess number one")
     await made.policies.post("We keep less.", False, "", "operator:1")
@@ -274,7 +274,7 @@ async def test_the_picture_of_a_worker_that_is_no_more_is_forgotten(redis, valke
 async def test_secrets_of_an_authenticator_are_sealed(redis, clock):
     made = services(redis, clock)
     account = await partner(made)
-    secret, _ = await made.accounts.begin_totp(account)
+    secret, _ = await made.accounts.begin_totp(account, PASSWORD)
     await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(clock() // 1000))
     assert secret.lower() not in await everything(redis)
     await made.accounts.end_totp(account, PASSWORD)

@@ -118,7 +118,9 @@ async def test_a_password_is_changed_and_other_sessions_end(people, partner, bro
 
 async def test_a_second_factor_is_set_up_and_taken_away(made, people, partner, clock):
     begin, confirm, end = (f"{ACCOUNT}/two-factor/{what}" for what in ("begin", "confirm", "end"))
-    page = await partner.submit(f"{ACCOUNT}/two-factor", begin)
+    page = await partner.submit(f"{ACCOUNT}/two-factor", begin, password="wrong")
+    assert page.status == 400 and page.problem("password")
+    page = await partner.submit(f"{ACCOUNT}/two-factor", begin, password=PASSWORD)
     secret = page.form(confirm)["secret"]
     assert page.one("input", id="secret-text").get("value") == secret
     assert page.one("img", class_="qr").get("src").startswith("data:image/svg+xml") and page.one("img", class_="qr").get("alt")

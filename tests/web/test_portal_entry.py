@@ -140,7 +140,7 @@ async def test_who_asks_for_a_page_comes_to_it_through_log_in(made, browser):
 
 async def test_a_second_factor_is_a_second_step(made, browser, clock):
     partner = (await portal.people(made))["partner"]
-    secret, _ = await made.accounts.begin_totp(partner)
+    secret, _ = await made.accounts.begin_totp(partner, PASSWORD)
     codes = pyotp.TOTP(secret)
     await made.accounts.confirm_totp(partner, codes.at(clock() // 1000))
     clock.forward(60)

@@ -101,7 +101,11 @@ async def two_factor(request: web.Request) -> web.Response:
 
 async def begin_two_factor(request: web.Request) -> web.Response:
     """A secret for an authenticator app: as a picture, and as text."""
-    secret, uri = await request.app[keys.ACCOUNTS].begin_totp(sessions.account(request))
+    account, given = sessions.account(request), posted(request).get("password", "")
+    try:
+        secret, uri = await request.app[keys.ACCOUNTS].begin_totp(account, given)
+    except BadInput as error:
+        return page(request, "two_factor.html", form=Form.again(request, error))
     return _secret(request, Form({"secret": secret, "uri": uri}))
 
 
