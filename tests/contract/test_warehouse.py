@@ -1049,7 +1049,8 @@ async def test_a_report_of_too_many_rows_says_what_to_do(warehouse, clock):
 
 DECIDING = "order_to_decide"  # no report: one order of one client, whom `Decisions` has compared with the scope
 SQL = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
-REPORTS = [file for file in SQL if file.stem != DECIDING]
+# The views of tenants' logins are scoped otherwise; test_logins.py tries them.
+REPORTS = [file for file in SQL if file.stem != DECIDING and not file.stem.startswith("tenant_")]
 
 
 def test_whoever_decides_reads_one_order_of_one_client():
