@@ -1,4 +1,4 @@
-"""Pictures of the portal's pages for docs/portal.md, taken where PIXELD_SCREENSHOTS is set, of those that have no error to show."""
+"""Pictures of the portal's pages for docs/portal.md, taken where SCREENSHOTS is set, of those that have no error to show."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ _QUALITY = 30  # of WebP: text is still sharp, and a page takes some 20 KB
 
 def wanted(path, window):
     """Whether a picture is to be kept."""
-    return "PIXELD_SCREENSHOTS" in os.environ and window in WINDOWS and not path.endswith(("x", "nowhere"))
+    return "SCREENSHOTS" in os.environ and window in WINDOWS and not path.endswith(("x", "nowhere"))
 
 
 def keep(driver, path, window, scheme):
@@ -26,7 +26,7 @@ def keep(driver, path, window, scheme):
     pages = sorted({each.name.rsplit("-", 2)[0] for each in FOLDER.glob("*.webp")}, key=lambda page: (page != "home", page))
     (FOLDER.parent / "portal.md").write_text(
         "# The portal, page by page\n\nOn a desk and on a phone, light and dark, as tests/browser/test_portal.py sees them. Again:\n"
-        "`PIXELD_SCREENSHOTS=1 make test ARGS='-k test_portal'`.\n" + "".join(f"\n## {page}\n\n{_row(page)}\n" for page in pages)
+        "`SCREENSHOTS=1 make test ARGS='-k test_portal'`.\n" + "".join(f"\n## {page}\n\n{_row(page)}\n" for page in pages)
     )
 
 

@@ -132,5 +132,5 @@ def test_no_page_is_wider_than_its_window(visitor, window):
         for scheme in ("light", "dark"):
             someone.emulate(width, height, scheme)
             assert someone.driver.execute_script("return document.documentElement.scrollWidth") <= width, page
-            if folder := os.environ.get("PIXELD_SCREENSHOTS"):
+            if folder := os.environ.get("SCREENSHOTS"):
                 someone.driver.save_screenshot(str(Path(folder, f"{page}-{window}-{scheme}.png")))
