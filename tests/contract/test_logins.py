@@ -164,7 +164,7 @@ def test_a_login_sees_exactly_its_own_rows(engine, kind, id):
     assert all(visitors == 25 for *_, visitors in groups)
 
 
-PRIVATE = {"visitor", "visitors_state", "event_id", "country", "device", "browser", "os", "language", "quality", "order_key", "s1", "who"}
+PRIVATE = {"visitor", "visitors_state", "event_id", "country", "device", "browser", "os", "language", "quality", "order_key", "second_key", "s1", "who"}
 
 
 @pytest.mark.parametrize("view", ["transactions", "performance"])

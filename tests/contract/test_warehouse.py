@@ -179,7 +179,7 @@ def test_migrations_are_numbered_without_gaps_and_repeatable():
 async def test_a_table_has_the_columns_of_its_kind(warehouse, kind):
     sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
     names = [row["name"] for row in await warehouse.query(sql, {"table": kind.table})]
-    assert names == [*kind.columns, "event_id", "at", *(["order_key"] if kind in (ORDER, DECISION) else [])]
+    assert names == [*kind.columns, "event_id", "at", *(["order_key", "second_key"] if kind in (ORDER, DECISION) else [])]
 
 
 # ---- inserts

@@ -10,6 +10,7 @@ SELECT
     client,
     order_id,
     order_key,
+    second_key,
     standing_partner AS partner,
     standing_method AS method,
     standing_click_id AS click_id,
@@ -36,6 +37,7 @@ FROM
         client,
         order_id,
         order_key,
+        second_key,
         argMin(partner, precedence) AS standing_partner,
         argMin(method, precedence) AS standing_method,
         argMin(click_id, precedence) AS standing_click_id,
@@ -64,6 +66,6 @@ FROM
             concat(toString(at_ms + if(partner = '', 20000000000000000, 10000000000000000)), event_id) AS precedence
         FROM {{stored order_events}}
     )
-    GROUP BY client, order_id, order_key
+    GROUP BY client, order_id, order_key, second_key
 )
 {{spread cityHash64(client, order_id)}}

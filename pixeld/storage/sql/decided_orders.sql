@@ -1,7 +1,7 @@
 -- The standing orders with what has become of each: what was decided last, else approved once it is locked, else pending.
--- Decisions are found by two hashes of 64 bits, where texts would take three times as long (for 1 million orders of which 600,000
--- were decided 0.3 s on top of 0.25, and 0.65 by texts). That both are equal of two orders happens by chance once in 10**20 such
--- reports. `precedence` sorts like (at_ms, a hash of the event's id), so that of several decisions in one millisecond one stands.
+-- Decisions are found by two stored keys of 64 bits: of 1 million orders, 350,000 of them decided, the operator's report by day
+-- takes 229 ms instead of 286 with the second one made in the report; a join by texts adds twice as much.
+-- `precedence` sorts like (at_ms, a hash of the event's id), so that of several decisions in one millisecond one stands.
 -- No bound on when they were made: an order may be decided about, and only later be observed with the partner that it stands for.
 (
     SELECT client, order_id, partner, click_id, at_ms, ordered_at, amount_minor, commission_minor, locks_at, currency, quality,
@@ -13,7 +13,7 @@
         ) AS status
     FROM
     (
-        SELECT *, sipHash64(client, order_id) AS second_key
+        SELECT *
         FROM {{orders}}
     ) AS standing
     ANY LEFT JOIN
@@ -21,7 +21,7 @@
         SELECT order_key, second_key, argMax(decided, precedence) AS decision
         FROM
         (
-            SELECT order_key, sipHash64(client, order_id) AS second_key, status AS decided,
+            SELECT order_key, second_key, status AS decided,
                 at_ms * 1048576 + cityHash64(event_id) % 1048576 AS precedence
             FROM order_decisions
             WHERE ({scope:String} != 'client' OR client = {scope_id:String})
