@@ -2,12 +2,14 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "portal"
 WINDOWS = {"desktop": 440, "phone": 150}  # how wide each is shown
 SCHEMES = ("light", "dark")
+_TOKEN = re.compile(r"/[\w.-]{40,}")  # of a link that works once
 _QUALITY = 30  # of WebP: text is still sharp, and a page takes some 20 KB
 
 
@@ -20,7 +22,7 @@ def keep(driver, path, window, scheme):
     """Take the page as it stands, whole, and write the page of all pictures anew."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = {"format": "webp", "quality": _QUALITY, "captureBeyondViewport": True}
-    name = path.partition("?")[0].strip("/").replace("/", "-") or "home"
+    name = _TOKEN.sub("", path.partition("?")[0]).strip("/").replace("/", "-") or "home"
     picture = driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
     (FOLDER / f"{name}-{window}-{scheme}.webp").write_bytes(base64.b64decode(picture))
     pages = sorted({each.name.rsplit("-", 2)[0] for each in FOLDER.glob("*.webp")}, key=lambda page: (page != "home", page))

@@ -292,3 +292,15 @@ def test_at_the_end_the_account_is_removed(server, partner):
     assert "is removed" in partner.says
     assert server.api("GET", "/api/partners/teapots")["name"] == "teapots"
     assert server.api("GET", "/api/reports/orders?client=shop")["rows"][0]["partner"] == "teapots"
+
+
+def test_pages_that_are_seen_once_are_open_to_everybody(server, staff):
+    server.api("POST", "/api/accounts/invitations", {"role": "client", "subject": "shop", "email": "carl@coffee.example"})
+    look(staff["client"], server.link("carl@coffee.example"))
+    change = {"summary": "Orders are kept longer.", "changes_use": True, "question": "May we keep your orders longer?"}
+    server.api("POST", "/api/policies", change)
+    look(staff["client"], "/portal/consent")
+    assert change["question"] in staff["client"].says
+    staff["client"].press("Yes")
+    staff["client"].go("/portal/client")
+    assert staff["client"].driver.current_url.endswith("/portal/client")
