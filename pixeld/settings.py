@@ -61,7 +61,9 @@ class Settings:
         None, "Certificates (PEM) by which commands know the admin listener, beside those that the system trusts."
     )
     fast_path: bool = setting(True, "Answer tracking requests inside the protocol; off: ordinary handlers, same bytes.")
-    cookie_name: str = setting("pxref", "Name of the referral cookie.")
+    cookie_name: str = setting(
+        "pxref", "Name of the referral cookie; over https with `__Secure-` before it, and `__Host-` for the landing cookie."
+    )
     p3p: bool = setting(True, "Send the P3P header and serve /w3c/p3p.xml.")
     privacy_file: Path | None = setting(None, "The privacy data map (TOML); without one, the map that ships with pixeld.")
     trusted_proxies: str = setting("", "Networks (comma-separated) whose X-Forwarded-For and country header are believed.")
@@ -134,6 +136,16 @@ class Settings:
         """Whether browsers reach the public listener by https, from here or through a proxy."""
         return self.tls_cert is not None or _scheme(self.tracker_url) == "https"
 
+    @property
+    def referral_cookie(self) -> str:
+        """Name of the cookie that a click sets. Over https, one that browsers take from a secure origin only."""
+        return f"__Secure-{self.cookie_name}" if self.https else self.cookie_name
+
+    @property
+    def landing_cookie(self) -> str:
+        """Name of the cookie that the landing beacon sets. Over https, one that no other host can set or widen."""
+        return f"__Host-{self.cookie_name}" if self.https else f"{self.cookie_name}-landing"
+
     def share(self) -> Settings:
         """One worker's settings: what is bounded for the whole server is bounded at its part of that, rounded up."""
 
@@ -203,6 +215,8 @@ def _problems(s: Settings) -> list[str | None]:
         found.append(f"log_level is {s.log_level!r}; it must be debug, info, warning or error")
     if not s.cookie_name.isascii() or not s.cookie_name.replace("-", "").replace("_", "").isalnum():
         found.append("cookie_name must be letters, digits, - and _")
+    if s.cookie_name.startswith("__"):
+        found.append(f"cookie_name is {s.cookie_name!r}; leave prefixes to pixeld, which knows which one browsers will take")
     if s.public_url and _scheme(s.public_url) not in ("http", "https"):
         found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
     try:

@@ -36,6 +36,11 @@ def _fields(callback: _Callback) -> _Callback:
             click.option("--lock-days", type=int, help="After so many days an order is approved by itself; 0: never."),
             click.option("--listed/--unlisted", default=None, help="Whether partners find it in their directory."),
             click.option("--share-contact/--hide-contact", default=None, help="Whether its partners may write to it."),
+            click.option(
+                "--stateless/--with-cookies",
+                default=None,
+                help="Whether it does without any cookie; then it must hand click ids over.",
+            ),
         )
     ):
         callback = option(callback)

@@ -18,7 +18,7 @@ def attribute(
 ) -> tuple[str, int, str, str]:
     """Last click: the first candidate that counts, as (partner, clicked at, click id, Method); NOBODY for none.
 
-    The click id that the shop handed over (`""` for none) is asked first, then the cookie's, newest first. A candidate counts
+    The click id that the shop handed over (`""` for none) is asked first, then the cookies', newest first. A candidate counts
     if its signature holds, it names this client, its partner's membership is approved now, and its age is within the window:
     0 ≤ age ≤ window.
     """

@@ -35,7 +35,8 @@ class Drop(StrEnum):
     BAD_AMOUNT = "bad_amount"  #: `amount` missing or not a plain decimal with the currency's number of places
     BAD_CURRENCY = "bad_currency"  #: `currency` is not an ISO 4217 code
     BAD_TEST = "bad_test"  #: `test` is neither `0` nor `1`
-    HEAD = "head"  #: an order pixel asked for with HEAD reports nothing
+    BAD_CLICK = "bad_click"  #: `click` of a landing beacon is no click id of this client's that may still earn an order
+    HEAD = "head"  #: an order pixel or a landing beacon asked for with HEAD does nothing
     BUFFER_FULL = "buffer_full"  #: more events wait for the disk than `buffer_bytes` holds
     NOT_DURABLE = "not_durable"  #: neither Redis nor the spill could make the event durable
     RATE_LIMITED = "rate_limited"  #: its address has more clicks and impressions than `rate_per_s`; never an order
@@ -46,7 +47,7 @@ class Method(StrEnum):
     """How an order found its partner."""
 
     CLICK = "click"  #: by the click id that the shop handed over
-    COOKIE = "cookie"  #: by the referral cookie
+    COOKIE = "cookie"  #: by the landing cookie or the referral cookie
     NONE = ""  #: it did not
 
 

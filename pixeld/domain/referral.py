@@ -1,13 +1,15 @@
-"""The referral cookie: the click ids of one browser's recent clicks to one client, newest first.
+"""Referral and landing cookie: the click ids of one browser's recent clicks, newest first.
 
-Each click id is signed by itself, so that the cookie needs no signature of its own and a click costs one hash, not nine.
+A click sets the referral cookie, for one client's path. The landing beacon sets the landing cookie, which browsers keep for
+the one site that shows the beacon. Each click id is signed by itself, so that a cookie needs no signature of its own and a
+click costs one hash, not nine.
 """
 
 from __future__ import annotations
 
 import re
 
-from pixeld.domain.tokens import SYNTAX
+from pixeld.domain.tokens import SYNTAX, claimed_at
 
 MAX_CLICKS = 8  # 8 × 64 characters + dots = 519 bytes, far below the 4,096 that browsers keep
 _COOKIE = re.compile(rf"{SYNTAX}(?:\.{SYNTAX}){{0,{MAX_CLICKS - 1}}}", re.ASCII)
@@ -34,3 +36,11 @@ def read(header: str, name: str) -> list[str]:
 def write(click_id: str, earlier: list[str]) -> str:
     """The cookie's value after a click: at most MAX_CLICKS click ids, newest first."""
     return ".".join((click_id, *earlier[: MAX_CLICKS - 1]))
+
+
+def merged(*several: list[str]) -> list[str]:
+    """The click ids of several cookies as one: each once, the newest first.
+
+    By the time that they claim: one that lies about it doesn't verify, so that the first that does is the newest that does.
+    """
+    return sorted(dict.fromkeys(click_id for each in several for click_id in each), key=claimed_at, reverse=True)

@@ -51,6 +51,7 @@ class Client(Record):
     lock_days: int = 30  #: after so many days an order is approved unless somebody decided otherwise; 0: never by itself
     listed: bool = True  #: partners find it in their directory
     share_contact: bool = True  #: its approved partners may write to it through the portal
+    stateless: bool = False  #: no cookie is set or read: only a click id that it hands over earns an order
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -82,7 +83,7 @@ class Client(Record):
         check_currency(self.commission, self.currency)
         if type(self.lock_days) is not int or not 0 <= self.lock_days <= 365:
             raise BadInput("lock_days must be a whole number from 0 (never) to 365", "lock_days")
-        for name in ("listed", "share_contact"):
+        for name in ("listed", "share_contact", "stateless"):
             if type(getattr(self, name)) is not bool:
                 raise BadInput(f"{name} must be true or false", name)
 

@@ -68,7 +68,8 @@ class Intake:
 
     def _tracker(self, snapshot: Snapshot | None) -> Tracker:
         settings = self._settings
-        return Tracker(snapshot, self._keyring, self._replies, self._visitors, os.urandom, settings.cookie_name)
+        cookies = settings.referral_cookie, settings.landing_cookie
+        return Tracker(snapshot, self._keyring, self._replies, self._visitors, os.urandom, *cookies)
 
 
 def load_policy(settings: Settings) -> tuple[privacy.Policy, str | None]:

@@ -18,25 +18,28 @@ from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.query import coded, form_text, split, url_text
-from pixeld.tracking.replies import Replies, Reply, dropped
+from pixeld.tracking.replies import GIF, Replies, Reply, dropped
 
 PREFIX = "/t/"
 MAX_SUB_ID, MAX_PARTNER_CLICK_ID, MAX_CREATIVE, MAX_ORDER_ID, MAX_COUPON = 500, 256, 64, 128, 64
-_PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|o\.gif)", re.ASCII)
+_PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(l|o)\.gif)", re.ASCII)
 _DAY_S = 86_400
+LANDING, OK = Kind("landing", "", "", ()), "ok"  # the landing beacon is answered as a kind of event is, but stores none
 # Plain strings: to look a member up takes 60 ns, to encode or hash one as much again.
 _HUMAN, _BOT, _PREFETCH, _HEAD, _NOT_A_MEMBER, _BAD_DEEP_LINK = map(str, Quality)
 
 
-# What to send; the encoded event that is to be stored first, or None; and what it is counted as: its kind, and a Quality or a
-# Drop. Plain, because to make and to drop a named one takes 0.15 µs longer.
+# What to send; the encoded event that is to be stored first, or None; and what it is counted as: its kind, and a Quality, a
+# Drop, or OK. Plain, because to make and to drop a named one takes 0.15 µs longer.
 Answer = tuple[Reply, bytes | None, tuple[str, str]]
 
 
 class _Shop:
     """One client, with everything computed that doesn't depend on a request."""
 
-    __slots__ = ("approved", "client", "common", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare", "window_s")
+    __slots__ = (
+        "approved", "beacon", "client", "common", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare", "window_s",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -44,7 +47,8 @@ class _Shop:
         approved: frozenset[str],
         own: Mapping[str, tuple[Terms, ...]],
         replies: Replies,
-        cookie_name: str,
+        referral_cookie: str,
+        landing_cookie: str,
     ) -> None:
         self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
         self.common = rates(client.commission, client.currency)
@@ -53,11 +57,12 @@ class _Shop:
         self.window_s = client.window_days * _DAY_S
         self.hosts = client.hosts
         self.landing = client.landing_url.encode()
-        self.redirect = replies.redirect_parts(client.id, cookie_name, self.window_s)
+        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.window_s)
         self.redirect_bare = replies.without_cookie(self.redirect)
+        self.beacon = replies.gif_with_cookie(landing_cookie, self.window_s)
 
 
-_Found = tuple[Kind, _Shop, str]  # what a path names: kind, client, and partner (`""` for an order)
+_Found = tuple[Kind, _Shop, str]  # what a path names: kind, client, and partner (`""` for an order or a landing beacon)
 
 
 class Tracker:
@@ -73,10 +78,11 @@ class Tracker:
         replies: Replies,
         visitors: Visitors,
         random: Callable[[int], bytes],
-        cookie_name: str = "pxref",
+        referral_cookie: str = "pxref",
+        landing_cookie: str = "pxref-landing",
     ) -> None:
         self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
-        self._cookie_name = cookie_name
+        self._referral_cookie, self._landing_cookie = referral_cookie, landing_cookie
         self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
         self._own: Mapping[str, Mapping[str, tuple[Terms, ...]]] = snapshot.own_terms if snapshot else {}
         self._shops: dict[str, _Shop] = {}
@@ -101,6 +107,8 @@ class Tracker:
         values, plain = split(query), not coded(query)
         if kind is ORDER:
             return self._order(facts, shop, values, plain)
+        if kind is LANDING:
+            return self._landing(facts, shop, values)
         return (self._click if kind is CLICK else self._impression)(facts, shop, partner, values, plain)
 
     def unstored(self, answer: Answer, reason: Drop) -> Answer:
@@ -126,7 +134,7 @@ class Tracker:
         if match is None or shop is None:
             return None
         kind, partner = _named(match)
-        if kind is ORDER or partner in shop.approved:
+        if not partner or partner in shop.approved:
             self._paths[path] = kind, shop, partner
         return kind, shop, partner
 
@@ -147,7 +155,7 @@ class Tracker:
         if client is None:
             return None
         approved, own = self._approved.get(client_id, frozenset()), self._own.get(client_id, {})
-        shop = _Shop(client, approved, own, self._replies, self._cookie_name)
+        shop = _Shop(client, approved, own, self._replies, self._referral_cookie, self._landing_cookie)
         self._shops[client_id] = shop
         return shop
 
@@ -169,9 +177,13 @@ class Tracker:
         else:
             click_id = self._keys.sign(client.id, partner, now_ms // 1000, self._random(NONCE_BYTES))
             url = landing.with_parameter(target.decode(), client.click_param, click_id)
-            clicks = referral.write(click_id, referral.read(cookie, self._cookie_name))
-            before, between, after = shop.redirect
-            head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
+            if client.stateless:
+                before, after = shop.redirect_bare
+                head = b"%s%s%s" % (before, url.encode(), after)
+            else:
+                clicks = referral.write(click_id, referral.read(cookie, self._referral_cookie))
+                before, between, after = shop.redirect
+                head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
         labels = _labels(values, plain)
         line = encode(
@@ -216,7 +228,7 @@ class Tracker:
             amount_minor = money.to_minor(amount, currency)
         except ValueError:
             return self._refuse(kind, Drop.BAD_AMOUNT)
-        clicks, now_s = referral.read(cookie, self._cookie_name), now_ms // 1000
+        clicks, now_s = [] if client.stateless else self._clicks(cookie), now_ms // 1000
         partner, clicked_at, click_id, earned_by = attribute(
             self._keys, click, clicks, client.id, now_s, shop.window_s, shop.approved
         )
@@ -244,6 +256,26 @@ class Tracker:
         )
         return self._replies.ok, line, (kind.name, quality)
 
+    def _landing(self, facts: Facts, shop: _Shop, values: dict[str, str]) -> Answer:
+        """The landing beacon: the click id that the page was opened with goes into the landing cookie, if it may earn."""
+        method, _, cookie, _, _, _, now_ms = facts
+        if method == "HEAD":
+            return self._refuse(LANDING, Drop.HEAD)
+        click = form_text(values.get("click", ""))
+        _, _, click_id, _ = attribute(self._keys, click, (), shop.client.id, now_ms // 1000, shop.window_s, shop.approved)
+        if not click_id:
+            return self._refuse(LANDING, Drop.BAD_CLICK)
+        if shop.client.stateless:
+            return self._replies.ok, None, (LANDING.name, OK)
+        clicks = referral.merged([click_id], referral.read(cookie, self._landing_cookie))[: referral.MAX_CLICKS]
+        before, after = shop.beacon
+        return Reply(b"%s%s%s" % (before, ".".join(clicks).encode(), after), GIF), None, (LANDING.name, OK)
+
+    def _clicks(self, cookie: str) -> list[str]:
+        """The click ids in a `Cookie` header, newest first."""
+        landed, referred = referral.read(cookie, self._landing_cookie), referral.read(cookie, self._referral_cookie)
+        return referral.merged(landed, referred) if landed and referred else landed or referred
+
     def _refuse(self, kind: Kind, reason: Drop) -> Answer:
         return self._gif_dropped[reason], None, (kind.name, reason)
 
@@ -252,8 +284,10 @@ _NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
 
 
 def _named(match: re.Match[str]) -> tuple[Kind, str]:
-    _, clicked, shown = match.groups("")
-    return (CLICK, clicked) if clicked else (IMPRESSION, shown) if shown else (ORDER, "")
+    _, clicked, shown, pixel = match.groups("")
+    if pixel:
+        return ORDER if pixel == "o" else LANDING, ""
+    return (CLICK, clicked) if clicked else (IMPRESSION, shown)
 
 
 def _quality(shop: _Shop, partner: str, method: str, browser: Browser) -> str:

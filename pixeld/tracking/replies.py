@@ -61,6 +61,18 @@ class Replies:
         retry = b"Retry-After: %d\r\n" % RETRY_AFTER_S
         return Reply(b"HTTP/1.1 503 Service Unavailable\r\n" + dropped(reason) + retry + self._gif, GIF)
 
+    def gif_with_cookie(self, cookie_name: str, max_age_s: int) -> tuple[bytes, bytes]:
+        """The landing beacon's head: what stands before the cookie's value and after it.
+
+        `Partitioned`: kept for the one site whose page shows the beacon, where browsers block or part the cookies of others;
+        `Path=/`, because `__Host-` asks for it.
+        """
+        attributes = f"; Path=/; Max-Age={max_age_s}; Secure; HttpOnly; SameSite=None; Partitioned\r\n"
+        return (
+            b"HTTP/1.1 200 OK\r\n" + _OK + f"Set-Cookie: {cookie_name}=".encode(),
+            attributes.encode() + self._gif,
+        )
+
     def text(self, status: bytes, reason: str, text: str) -> Reply:
         """A few words instead of a redirect that cannot be given."""
         body = text.encode() + b"\n"

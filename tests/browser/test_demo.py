@@ -78,7 +78,7 @@ def test_a_visit_leaves_the_referral_cookie_and_the_shop_s_own(visitor):
     someone.buy()
     kept = ("domain", "path", "secure", "httpOnly", "sameSite")
     assert {name: tuple(cookie[key] for key in kept) for name, cookie in someone.cookies().items()} == {
-        "pxref": (TRACKER, f"/t/{CLIENT}/", True, True, "None"),
+        "__Secure-pxref": (TRACKER, f"/t/{CLIENT}/", True, True, "None"),
         "shop_click": (SHOP, "/demo/shop/", True, True, "Lax"),
     }
 

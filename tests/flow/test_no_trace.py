@@ -59,6 +59,7 @@ async def visit(session, url):
             "/t/shop/c/blog?u=https://elsewhere.example/",
             "/t/nowhere/c/blog",
             "/t/shop/what",
+            "/t/shop/l.gif?click=nothing",
             f"/t/shop/c/blog?consent=1&gdpr=1&gdpr_consent={TC_STRING}",
             "/t/shop/c/blog?consent=0",
             "/privacy",

@@ -35,7 +35,7 @@ def check(data):
     query = text(data)
     as_urllib_reads_it(query)
     leads_to_the_shop(url_text(query))
-    for target in ("/t/shop/c/blog?", "/t/shop/c/blog?u=", "/t/shop/i/blog.gif?", "/t/shop/o.gif?", "/t/shop/o.gif?order=1&amount=1&", "/t/"):
+    for target in ("/t/shop/c/blog?", "/t/shop/c/blog?u=", "/t/shop/i/blog.gif?", "/t/shop/o.gif?", "/t/shop/o.gif?order=1&amount=1&", "/t/shop/l.gif?click=", "/t/"):
         answers(target + query)
 
 

@@ -10,6 +10,7 @@ import sys
 import types
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -350,6 +351,7 @@ async def test_a_client_from_nothing_to_changed(pixeld_server):
         "lock_days": 30,
         "listed": True,
         "share_contact": True,
+        "stateless": False,
     }
 
 
@@ -415,10 +417,11 @@ async def test_a_membership_loses_its_terms_and_keeps_its_status(pixeld_server):
 
 
 async def test_preferences_and_lock_days_are_set(pixeld_server):
-    options = ("--lock-days", "14", "--unlisted", "--hide-contact")
+    options = ("--lock-days", "14", "--unlisted", "--hide-contact", "--stateless")
     done = await pixeld_server.run("client", "set", "shop", *options, "--json")
     changed = json.loads(done.stdout)
     assert (changed["lock_days"], changed["listed"], changed["share_contact"]) == (14, False, False)
+    assert changed["stateless"]
 
 
 @pytest.mark.parametrize(
@@ -549,16 +552,25 @@ class Images(HTMLParser):
         self.found.append(dict(attrs))
 
 
-async def test_the_snippet_is_one_image_and_nothing_else(pixeld_server):
-    snippet = await pixeld_server.run("snippet", "shop", "--public-url", "https://track.example")
-    (image,) = Images(snippet.stdout).found
-    assert image["src"] == "https://track.example/t/shop/o.gif?order=ORDER&amount=AMOUNT&currency=CURRENCY&click=CLICK"
+PIXEL = "https://track.example/t/shop/o.gif?order=ORDER&amount=AMOUNT&currency=CURRENCY&click=CLICK"
+BEACON = "https://track.example/t/shop/l.gif?click=CLICK"
+
+
+@pytest.mark.parametrize(("option", "images"), [("--with-cookies", [PIXEL, BEACON]), ("--stateless", [PIXEL])])
+async def test_the_snippet_is_its_images_and_nothing_else(pixeld_server, option, images):
+    assert (await pixeld_server.run("client", "set", "shop", option)).exit_code == 0
+    run = partial(pixeld_server.run, "snippet", "shop", "--public-url", "https://track.example")
+    snippet = await run()
+    assert [image["src"] for image in Images(snippet.stdout).found] == images
     assert "&amp;amount=" in snippet.stdout
+    found = json.loads((await run("--json")).stdout)
+    assert [url for url in (found["url"], found["beacon_url"]) if url] == images
+    assert ("works without cookies" in " ".join(snippet.stderr.split())) == (option == "--stateless")
 
 
 async def test_the_snippet_tells_what_to_put_where(pixeld_server):
     said = (await pixeld_server.run("snippet", "shop")).stderr
-    for word in ("ORDER", "AMOUNT", "CURRENCY", "CLICK", "it is EUR", "shop.example/?lang=en&pxid=<click id>", "test=1"):
+    for word in ("ORDER", "AMOUNT", "CURRENCY", "CLICK", "it is EUR", "shop.example/?lang=en&pxid=<click id>", "test=1", "consent=1"):
         assert word in said
 
 

@@ -50,6 +50,25 @@ def test_a_cookie_holds_eight_clicks_at_most_newest_first():
     assert len(value) == 8 * 64 + 7
 
 
+C = click("mag", age_s=7200)
+
+
+@pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        pytest.param([[A], [B]], [A, B], id="the newest first"),
+        pytest.param([[B], [A]], [A, B], id="whichever cookie holds it"),
+        pytest.param([[A, C], [B]], [A, B, C], id="between two"),
+        pytest.param([[A, B], [A]], [A, B], id="each once: a landing page that is loaded again"),
+        pytest.param([[B], [A, B]], [A, B], id="each once: an older landing page that is loaded again"),
+        pytest.param([[A], []], [A], id="one that is empty"),
+        pytest.param([[A], [click("late")]], [A, click("late")], id="of one second: the first cookie's first"),
+    ],
+)
+def test_merging(cookies, expected):
+    assert referral.merged(*cookies) == expected
+
+
 @pytest.mark.parametrize(
     ("clicked", "cookie", "expected"),
     [

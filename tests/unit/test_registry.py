@@ -21,6 +21,7 @@ def test_defaults_are_the_contracts():
         "lock_days": 30,
         "listed": True,
         "share_contact": True,
+        "stateless": False,
     }
     assert Client.from_json(client.to_json()) == client
 
@@ -58,6 +59,7 @@ def test_defaults_are_the_contracts():
         pytest.param("lock_days", "30", id="days as text"),
         pytest.param("listed", 1, id="listed is a number"),
         pytest.param("share_contact", "yes", id="a preference as text"),
+        pytest.param("stateless", 0, id="stateless is a number"),
         pytest.param("commission", "7.5", id="commission is no list"),
         pytest.param("commission", ["7.5"], id="terms are no object"),
         pytest.param("commission", [{"percent": 7.5}], id="percent is a number"),

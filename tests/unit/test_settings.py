@@ -97,6 +97,10 @@ def test_the_environment_of_others_is_no_concern():
         ({}, {"log_level": "loud"}, "log_level is 'loud'; it must be debug, info, warning or error"),
         ({}, {"public_url": "track.example"}, "public_url is 'track.example'; it must be like https://track.example"),
         ({}, {"cookie_name": "a b"}, "cookie_name must be letters, digits, - and _"),
+        (
+            {}, {"cookie_name": "__Secure-x"},
+            "cookie_name is '__Secure-x'; leave prefixes to pixeld, which knows which one browsers will take",
+        ),
         ({}, {"tls_cert": "c.pem"}, "tls_cert and tls_key go together: set both or neither"),
         ({}, {"redis_url": "http://x"}, "redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"),
         ({}, {"redis_replicas": 1}, "redis_replicas needs a redis_url: the embedded Valkey has no replicas"),
@@ -107,6 +111,21 @@ def test_what_is_refused_and_how(env, flags, says):
     with pytest.raises(SettingsError) as error:
         load(env, flags)
     assert str(error.value) == says
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        pytest.param({}, ("pxref", "pxref-landing"), id="on this machine"),
+        pytest.param({"public_url": "http://track.example"}, ("pxref", "pxref-landing"), id="http"),
+        pytest.param({"public_url": "https://track.example"}, ("__Secure-pxref", "__Host-pxref"), id="https by a proxy"),
+        pytest.param({"tls_cert": Path("c"), "tls_key": Path("k")}, ("__Secure-pxref", "__Host-pxref"), id="https from here"),
+        pytest.param({"cookie_name": "a", "public_url": "https://t.example"}, ("__Secure-a", "__Host-a"), id="another name"),
+    ],
+)
+def test_cookies_have_the_prefix_that_browsers_hold_to_its_word(values, names):
+    settings = Settings(**values)
+    assert (settings.referral_cookie, settings.landing_cookie) == names
 
 
 def test_a_bad_network_is_told_with_an_example():

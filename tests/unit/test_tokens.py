@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixeld.domain.tokens import MAX_LENGTH, Keyring
+from pixeld.domain.tokens import MAX_LENGTH, Keyring, claimed_at
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 KEYS = Keyring({0: KEY}, 0)
@@ -21,6 +21,7 @@ IDS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,31}", fullmatch=True)
 def test_what_was_signed_comes_back(client, partner, at, nonce):
     token = KEYS.sign(client, partner, at, nonce)
     assert KEYS.verify(token, client) == (partner, at)
+    assert claimed_at(token) == at
     assert re.fullmatch(r"[A-Za-z0-9_-]+", token) and len(token) <= MAX_LENGTH
 
 

@@ -76,6 +76,14 @@ async def test_the_pixel_has_the_clients_own_id(client):
     assert page.one("textarea", id="pixel").text.count("https://track.example/t/shop/o.gif?order=ORDER&amp;amount=AMOUNT") == 1
     assert "&amp;test=1" in page.one("textarea", id="test").text
     assert "https://shop.example/?pxid=<click id>" in page.text and "it is EUR" in page.text
+    assert "https://track.example/t/shop/l.gif?click=CLICK" in page.one("textarea", id="beacon").text
+    assert "consent=1" in page.text
+
+
+async def test_a_stateless_client_has_no_landing_beacon(made, client):
+    await made.registry.change_client("shop", {"stateless": True}, "admin")
+    page = await client.get("/portal/client/pixel")
+    assert "l.gif" not in page.body.decode() and "Your programme works without cookies" in page.text
 
 
 # ---- partners
@@ -298,6 +306,15 @@ async def test_settings_are_saved(made, client):
     assert (shop.landing_url, shop.allowed_hosts, shop.window_days) == ("https://shop.example/new", ("m.shop.example", "cdn.example"), 14)
     assert (shop.lock_days, shop.timezone, shop.name, shop.currency) == (0, "Europe/Berlin", "The Shop", "EUR")
     assert (await audited(made))["who"].startswith("client:shop/")
+
+
+async def test_cookies_are_the_clients_to_refuse(made, client):
+    assert (await client.submit(SETTINGS, stateless="yes")).status == 303
+    assert (await after(made, client)).clients["shop"].stateless
+    form = (await client.get(SETTINGS)).form(SETTINGS)
+    assert form.pop("stateless") == "yes"
+    assert (await client.post(SETTINGS, form)).status == 303  # a box that isn't ticked isn't sent
+    assert not (await after(made, client)).clients["shop"].stateless
 
 
 WRONG = {

@@ -95,7 +95,14 @@ async def test_a_client_may_be_registered_without_a_commission_and_unlisted(made
     del form["listed"]
     assert (await operator.post(NEW, form)).status == 303
     client = (await snapshot(made)).clients["books"]
-    assert (client.commission, client.listed, client.share_contact) == ((), False, True)
+    assert (client.commission, client.listed, client.share_contact, client.stateless) == ((), False, True, False)
+
+
+async def test_a_client_may_be_registered_without_cookies(made, operator):
+    assert (await operator.submit(NEW, **BOOKS, stateless="yes")).status == 303
+    assert (await snapshot(made)).clients["books"].stateless
+    page = await operator.get("/portal/operator/clients/books")
+    assert page.form("/portal/operator/clients/books")["stateless"] == "yes"
 
 
 WRONG = {

@@ -225,6 +225,8 @@ async def fast_path(start, monkeypatch, **_):
 async def cookie_name(start, **_):
     async with start(cookie_name="other") as running:
         assert (await get(running))[1]["set-cookie"].startswith("other=")
+    async with start(cookie_name="other", public_url="https://track.example", port=(port := free_port())):
+        assert b"\r\nSet-Cookie: __Secure-other=" in await raw(("127.0.0.1", port), plain("/t/shop/c/blog"))
 
 
 async def p3p(start, **_):

@@ -30,6 +30,7 @@ CLIENTS = (
     Client("acme", "Acme", "https://shop.example/welcome?lang=de#top", ("m.shop.example", "shop.example:8443")),
     Client("tokyo", "Tokyo", "https://tokyo.example/", currency="JPY", window_days=7, click_param="ref"),
     Client("kuwait", "Kuwait", "https://kuwait.example", currency="KWD"),
+    Client("bare", "Bare", "https://bare.example/", stateless=True),
 )
 MEMBERS = {
     ("acme", "blog"): Status.APPROVED,
@@ -39,6 +40,7 @@ MEMBERS = {
     ("acme", "ended"): Status.ENDED,
     ("tokyo", "blog"): Status.APPROVED,
     ("kuwait", "blog"): Status.APPROVED,
+    ("bare", "blog"): Status.APPROVED,
 }
 SNAPSHOT = Snapshot(
     1, {c.id: c for c in CLIENTS}, {p: Partner(p, p) for _, p in MEMBERS}, MEMBERS

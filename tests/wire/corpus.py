@@ -49,12 +49,16 @@ def redirect(location, cookie="", said="ok", client="acme", max_age_s=MAX_AGE_S)
     ).encode()
 
 
-def gif(dropped="", status="200 OK", body=GIF):
+def gif(dropped="", status="200 OK", body=GIF, cookie="", max_age_s=MAX_AGE_S):
     """The reply to a pixel."""
     said = f"dropped; reason={dropped}" if dropped else "ok"
     retry = "Retry-After: 5\r\n" if status.startswith("503") else ""
+    if cookie:
+        cookie = (
+            f"Set-Cookie: pxref-landing={cookie}; Path=/; Max-Age={max_age_s}; Secure; HttpOnly; SameSite=None; Partitioned\r\n"
+        )
     return (
-        f"HTTP/1.1 {status}\r\nX-Pixeld: {said}\r\n{retry}P3P: {P3P}\r\nCache-Control: no-store\r\n"
+        f"HTTP/1.1 {status}\r\nX-Pixeld: {said}\r\n{retry}{cookie}P3P: {P3P}\r\nCache-Control: no-store\r\n"
         "Cross-Origin-Resource-Policy: cross-origin\r\nContent-Type: image/gif\r\nContent-Length: 43\r\n"
         f"Date: {DATE}\r\n\r\n"
     ).encode() + body
@@ -199,6 +203,13 @@ CLICKS = [
         redirect(f"https://tokyo.example/?ref={signed('tokyo')}", signed("tokyo"), client="tokyo", max_age_s=7 * DAY_S),
         ("click", "human"),
         {"kind": "click", "client": "tokyo"},
+    ),
+    Rule(
+        "click: a stateless client has the click id in the address only, and no cookie is taken up",
+        get("/t/bare/c/blog", f"Cookie: pxref={signed('bare', age_s=5)}"),
+        redirect(f"https://bare.example/?pxid={signed('bare')}"),
+        ("click", "human"),
+        {"kind": "click", "client": "bare", "click_id": signed("bare")},
     ),
     *(
         uncounted(f"{what} membership: landing page, no cookie", get(f"/t/acme/c/{partner}{query}"), "not_a_member", partner=partner)
@@ -392,6 +403,22 @@ ORDERS = [
         click_id=signed("tokyo", age_s=7 * DAY_S),
     ),
     credited("eighth click of the cookie", f"Cookie: pxref={'.'.join([signed('tokyo')] * 7)}.{_MINE}", click_id=_MINE),
+    credited("by landing cookie", f"Cookie: pxref-landing={_MINE}", click_id=_MINE),
+    credited("the newer of two cookies: landing", f"Cookie: pxref={_OLDER}; pxref-landing={_MINE}", click_id=_MINE),
+    credited("the newer of two cookies: referral", f"Cookie: pxref={_MINE}; pxref-landing={_OLDER}", click_id=_MINE),
+    credited(
+        "one cookie ended, by the other", f"Cookie: pxref={signed(partner='ended')}; pxref-landing={_OLDER}", partner="coupons",
+        click_id=_OLDER,
+    ),
+    credited(
+        "a landing cookie of another client of the site, and one's own",
+        f"Cookie: pxref-landing={signed('tokyo')}.{_MINE}", click_id=_MINE,
+    ),
+    credited("click id beats the landing cookie", f"Cookie: pxref-landing={_MINE}", click=_OLDER, method="click", partner="coupons", click_id=_OLDER),
+    credited("of a stateless client", client="bare", click=signed("bare"), method="click", click_id=signed("bare")),
+    unattributed(
+        "a stateless client reads no cookie", f"Cookie: pxref={signed('bare')}; pxref-landing={signed('bare')}", client="bare"
+    ),
     unattributed("a second too late", f"Cookie: pxref={signed(age_s=_WINDOW_S + 1)}"),
     unattributed("a second too late for 7 days", f"Cookie: pxref={signed('tokyo', age_s=7 * DAY_S + 1)}", client="tokyo"),
     unattributed("clicked in the future", f"Cookie: pxref={signed(age_s=-1)}"),
@@ -404,6 +431,51 @@ ORDERS = [
     unattributed("one letter changed", click=("A" if signed()[0] != "A" else "B") + signed()[1:]),
     unattributed("nine clicks are no cookie of ours", f"Cookie: pxref={'.'.join([_MINE] * 9)}"),
     unattributed("cookie of another name", f"Cookie: pxref2={_MINE}; xpxref={_MINE}"),
+]
+
+
+# Landing beacons
+
+
+def landed(id, click, *headers, cookie=None, client="acme", **reply):
+    """A beacon whose click id is kept."""
+    raw = get(f"/t/{client}/l.gif?click={click}", *headers)
+    return Rule(f"landing: {id}", raw, gif(cookie=click if cookie is None else cookie, **reply), ("landing", "ok"))
+
+
+def unlanded(id, query, reason="bad_click", client="acme", **options):
+    """A beacon that keeps nothing."""
+    reply = gif(reason)
+    raw = get(f"/t/{client}/l.gif{query}", **options)
+    return Rule(
+        f"landing dropped: {id}", raw, without_body(reply) if raw.startswith(b"HEAD") else reply, ("landing", reason)
+    )
+
+
+_TWELVE = [signed(age_s=n, nonce=n) for n in range(20, 32)]
+LANDINGS = [
+    landed("a cookie of the shop's site alone", _MINE),
+    landed("last second of the window", signed(age_s=_WINDOW_S)),
+    landed("window of the client", signed("tokyo"), client="tokyo", max_age_s=7 * DAY_S),
+    landed("earlier clicks follow", _MINE, f"Cookie: a=b; pxref-landing={_OLDER}; c=d", cookie=f"{_MINE}.{_OLDER}"),
+    landed("an older page comes behind", _OLDER, f"Cookie: pxref-landing={_MINE}", cookie=f"{_MINE}.{_OLDER}"),
+    landed("a page that is loaded again", _MINE, f"Cookie: pxref-landing={_MINE}.{_OLDER}", cookie=f"{_MINE}.{_OLDER}"),
+    landed("8 clicks at most", signed(), f"Cookie: pxref-landing={'.'.join(_TWELVE[:8])}", cookie=".".join([signed(), *_TWELVE[:7]])),
+    landed("a malformed cookie is replaced", _MINE, f'Cookie: pxref-landing="{_OLDER}"'),
+    landed("the referral cookie is another one", _MINE, f"Cookie: pxref={_OLDER}"),
+    landed("an escaped click id", _MINE.replace("b", "%62"), cookie=_MINE),
+    landed("a stateless client sets none", signed("bare"), client="bare", cookie=""),
+    unlanded("no query", ""),
+    unlanded("empty", "?click="),
+    unlanded("forged", f"?click={'A' * 32}blog"),
+    unlanded("another client's", f"?click={signed('tokyo')}"),
+    unlanded("a second too late", f"?click={signed(age_s=_WINDOW_S + 1)}"),
+    unlanded("clicked in the future", f"?click={signed(age_s=-1)}"),
+    unlanded("ended membership", f"?click={signed(partner='ended')}"),
+    unlanded("two in one", f"?click={_MINE}.{_OLDER}"),
+    unlanded("a header in it", f"?click={_MINE}%0d%0aSet-Cookie:%20a=b"),
+    unlanded("unknown client", f"?click={_MINE}", "unknown_client", "nobody"),
+    unlanded("HEAD", f"?click={_MINE}", "head", method="HEAD"),
 ]
 
 
@@ -446,6 +518,13 @@ NOT_STORED = [
         ("order", "not_ready"),
         world={"unread": True},
     ),
+    Rule(
+        "not_ready: landing",
+        get(f"/t/acme/l.gif?click={signed()}"),
+        gif("not_ready", "503 Service Unavailable"),
+        ("landing", "not_ready"),
+        world={"unread": True},
+    ),
 ]
 
-RULES = [*CLICKS, *IMPRESSIONS, *ORDERS, *NOT_STORED]
+RULES = [*CLICKS, *IMPRESSIONS, *ORDERS, *LANDINGS, *NOT_STORED]

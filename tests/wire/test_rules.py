@@ -59,6 +59,22 @@ GOLDEN = {
         b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00"
         b"\x00\x02\x02D\x01\x00;",
     ),
+    "landing": (
+        request("/t/acme/l.gif?click=E2tJ0gAAAAAAAAAAAWIZIqI0uEpHRRViblog"),
+        b"HTTP/1.1 200 OK\r\n"
+        b"X-Pixeld: ok\r\n"
+        b"Set-Cookie: pxref-landing=E2tJ0gAAAAAAAAAAAWIZIqI0uEpHRRViblog; Path=/; Max-Age=2592000; Secure; HttpOnly; "
+        b"SameSite=None; Partitioned\r\n"
+        b'P3P: policyref="/w3c/p3p.xml", CP="NON DSP"\r\n'
+        b"Cache-Control: no-store\r\n"
+        b"Cross-Origin-Resource-Policy: cross-origin\r\n"
+        b"Content-Type: image/gif\r\n"
+        b"Content-Length: 43\r\n"
+        b"Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n"
+        b"\r\n"
+        b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00"
+        b"\x00\x02\x02D\x01\x00;",
+    ),
     "order that is dropped": (
         request("/t/acme/o.gif?order=1&amount=1,5"),
         b"HTTP/1.1 200 OK\r\n"

@@ -51,14 +51,17 @@ async def overview(request: web.Request) -> web.Response:
 
 
 async def pixel(request: web.Request) -> web.Response:
-    """The image to paste into the shop's thank-you page, with the client's own id in it."""
+    """The images to paste into the shop's pages, with the client's own id in them."""
     client, base = own(request), request.app[keys.TRACKER_URL]
     return page(
         request,
         "client/pixel.html",
-        html=snippet.pixel_html(snippet.pixel_url(base, client.id)),
-        test=snippet.pixel_html(snippet.pixel_url(base, client.id, test=True)),
-        values=snippet.values(client.currency, client.landing_url, client.click_param),
+        client=client,
+        html=snippet.image(snippet.pixel_url(base, client.id)),
+        test=snippet.image(snippet.pixel_url(base, client.id, test=True)),
+        beacon=snippet.image(snippet.beacon_url(base, client.id)),
+        values=snippet.values(client.currency, client.landing_url, client.click_param, stateless=client.stateless),
+        consent=snippet.CONSENT,
         host=landing.host_of(base),
     )
 

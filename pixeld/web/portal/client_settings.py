@@ -27,8 +27,10 @@ LABELS = {
     "timezone": "Time zone",
     "currency": "Currency",
     "click_param": "Click parameter",
+    "stateless": "Without cookies",
 }
-_OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone")  # the others are the operator's
+# The others are the operator's.
+_OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone", "stateless")
 _SHARING = ("listed", "share_contact")
 _WRONG: dict[str, str] = {
     "id": "This must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
@@ -49,9 +51,9 @@ def zones() -> list[str]:
 
 
 def shown(client: Client) -> dict[str, str]:
-    """A client's fields as the texts of a form."""
+    """A client's fields as the texts of a form; a box that is ticked sends "yes"."""
     values = {name: getattr(client, name) for name in LABELS} | {"allowed_hosts": "\n".join(client.allowed_hosts)}
-    return {name: str(value) for name, value in values.items()}
+    return {name: ("yes" if value else "") if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
 def read(form: Mapping[str, str], names: tuple[str, ...], check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -75,6 +77,8 @@ def read(form: Mapping[str, str], names: tuple[str, ...], check: Callable[[dict[
 def _value(name: str, text: str) -> Any:
     if name == "allowed_hosts":
         return text.split()
+    if name == "stateless":
+        return text == "yes"
     if name in ("window_days", "lock_days") and text.isascii() and text.isdigit() and len(text) < 6:
         return int(text)
     return text
