@@ -25,7 +25,6 @@ FORM = {
     "postal": "Hollow Lane 99\n12345 Nowhere",
     "site": "https://teapots.example/",
     "promotion": "A letter about teapots",
-    "password": PASSWORD,
     "terms": "yes",
     "policy": "1",
 }
@@ -55,11 +54,11 @@ async def token(made):
     return re.search(r"/portal/\w+/(\S+)", mail.body)[1]
 
 
-async def partner(made, **changes):
+async def partner(made, *, password=PASSWORD, **changes):
     """A registered and confirmed partner's account."""
     await made.registry.refresh()
     await made.accounts.register(FORM | changes, PEER)
-    return await made.accounts.confirm(await token(made))
+    return await made.accounts.confirm(await token(made), password)
 
 
 async def client(made, email="clara@shop.example", subject="shop"):

@@ -78,8 +78,9 @@ class Access:
         anew = await office.passwords.hash(password)
         async with office.links.using("reset", token):
             await self._set_password(account, anew)
-        for name in ("log-in by account", "password"):
-            await office.limits.forget(name, account.id if name == "password" else normal(account.contact.email))
+        await office.limits.forget("password", account.id)
+        for name in ("log-in by account", "reset by account"):
+            await office.limits.forget(name, normal(account.contact.email))
 
     async def change_password(self, account: Account, old: str, new: str) -> None:
         """Set a new password and end every session of the account, and its links, so that the caller opens a new session.
@@ -136,9 +137,10 @@ class Access:
         return after.account
 
     async def _ask_reset(self, email: str, address: str) -> None:
-        office = self._office
-        await office.limits.attempt("reset by address", network(address))
-        await office.limits.attempt("mail", normal(email))
+        office, who, peer = self._office, normal(email), network(address)
+        await office.limits.attempt("reset by address", peer)
+        await office.limits.attempt("reset by account and address", who, peer)
+        await office.limits.attempt("reset by account", who)
         person = await office.people.find(email)
         if person is not None and person.account.state == "active":
             token = await office.links.make("reset", person.account.id, {})

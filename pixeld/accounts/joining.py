@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 from pixeld.accounts import passwords
 from pixeld.accounts.account import Account, Contact, Role
@@ -20,6 +21,14 @@ _HALF_MADE_S = 60.0  # how long an account lives whose making was interrupted
 _TAKEN = "This id is taken; choose another one."
 
 
+class Awaiting(NamedTuple):
+    """What a confirmation link is about: an account, `name` a new partner's, and the e-mail address that would be its own."""
+
+    account: Account
+    name: str
+    email: str
+
+
 class Joining:
     """The first chapter of `Accounts`."""
 
@@ -28,16 +37,16 @@ class Joining:
 
     async def register(self, form: Mapping[str, str], address: str) -> None:
         """A partner registers itself: partner_id, name (what clients see), contact_name, email, postal (address), site,
-        promotion, password, terms ("yes") and policy (number of the version shown). A mail with a link of 24 hours follows.
+        promotion, terms ("yes") and policy (number of the version shown). A mail with a link of 24 hours follows; the password
+        is set behind it, so that nobody's password but that of the mailbox's owner ever counts.
 
         What is said is the same for an e-mail address that has an account; that account gets a mail which says so. Until it is
-        confirmed, partner_id is reserved, and nothing is in the registry. InvalidForm, TooMany.
+        confirmed, partner_id is reserved for the address, and nothing is in the registry. Registering again ends no earlier
+        registration, which may be somebody else's: the first whose link is followed counts. InvalidForm, TooMany.
         """
         office, read = self._office, Form(form)
         contact = _contact(read)
         subject, name = read.text("partner_id"), read.text("name")
-        password = read.raw("password")
-        read.wrong("password", passwords.problem(password, contact.email, contact.contact_name, name, subject))
         read.agreed()
         policy = await office.policies.current()
         if read.raw("policy") != str(policy.number):
@@ -45,15 +54,15 @@ class Joining:
         if "partner_id" not in read.problems:
             read.wrong("partner_id", _TAKEN if await self._taken(subject, contact.email) else None)
         read.done()
-        await office.limits.attempt("registration by address", network(address))
-        await office.limits.attempt("mail", normal(contact.email))
-        await self._give_up(subject, contact.email)
+        to, peer = normal(contact.email), network(address)
+        await office.limits.attempt("registration by address", peer)
+        await office.limits.attempt("registration by e-mail address and address", to, peer)
+        await office.limits.attempt("registration by e-mail address", to)
         # From here on, the same is done for every address; only the mail tells whether it has an account.
-        secrets = {"password": await office.passwords.hash(password)}
         account = self._new(Role.PARTNER, subject, contact, policy.number)
-        await office.people.make(Person(account, secrets, name), LIFE_S["confirm"])
+        await office.people.make(Person(account, {}, name), LIFE_S["confirm"])
         try:
-            await office.people.join(Role.PARTNER, subject, account.id, LIFE_S["confirm"])
+            await office.people.join(account, LIFE_S["confirm"])
         except AlreadyExists:
             await office.people.erase(account.id)
             raise InvalidForm({"partner_id": _TAKEN}) from None
@@ -65,24 +74,43 @@ class Joining:
         else:
             await office.outbox.send(contact.email, "confirm", account.id, token=token, partner=subject)
 
-    async def confirm(self, token: str) -> Account:
-        """Follow the link of a confirmation mail: of a registration, or of a new e-mail address. NotFound for a link that is
-        used up, too old or unknown; AlreadyExists when the address, or the partner's id, was taken meanwhile.
+    async def awaiting(self, token: str) -> Awaiting | None:
+        """What the link of a confirmation mail is about, if it isn't used up; None for none. An account that is active awaits
+        a new e-mail address.
+        """
+        people, id = self._office.people, token.partition(".")[0]
+        for purpose in ("confirm", "email"):
+            about = await self._office.links.peek(purpose, token)
+            person = None if about is None else await people.even_unconfirmed(id)
+            if about is not None and person is not None:
+                return Awaiting(person.account, person.name, about.get("email", person.account.contact.email))
+        return None
+
+    async def confirm(self, token: str, password: str) -> Account:
+        """Follow the link of a confirmation mail. Of a registration, `password` is set; of a new e-mail address, it must be
+        the account's: else the address's owner could be led to confirm a stranger's account, to which that stranger has the
+        password. NotFound for a link that is used up, too old or unknown; InvalidForm (password), after which the link still
+        works; AlreadyExists when the address, or the partner's id, was taken meanwhile; TooMany.
 
         Call it for a POST only: mail scanners follow links.
         """
-        office = self._office
-        if await office.links.peek("email", token) is not None:
-            return await self._new_email(token)
+        office, awaiting = self._office, await self.awaiting(token)
+        if awaiting is None:
+            raise NotFound("this link was used already, or it is too old; log in, or register again")
+        if awaiting.account.state == "active":
+            return await self._new_email(token, password)
+        account, email = awaiting.account, awaiting.email
+        if problem := passwords.problem(password, email, account.contact.contact_name, awaiting.name, account.subject):
+            raise InvalidForm({"password": problem})
+        stored = await office.passwords.hash(password)
         async with office.links.using("confirm", token):
-            person = await office.people.even_unconfirmed(token.partition(".")[0])
+            person = await office.people.even_unconfirmed(account.id)
             if person is None:
                 raise NotFound("this registration is too old; please register again")
-            account = person.account
-            before = await office.people.find(account.contact.email)
-            await office.people.claim(account.contact.email, account.id)
+            before = await office.people.find(email)
+            await office.people.claim(email, account.id)
             await self._register(person, again=before is not None and before.account.id == account.id)
-            return await self._begin(person)
+            return await self._begin(person.with_secrets(password=stored))
 
     async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
         """Mail somebody a link of 7 days to make an account; its path, "/portal/welcome/<token>". InvalidForm (role,
@@ -175,14 +203,6 @@ class Joining:
             for person in await self._office.people.party(Role.PARTNER, partner)
         )
 
-    async def _give_up(self, partner: str, email: str) -> None:
-        """End an earlier registration of the same id and address."""
-        for person in await self._office.people.party(Role.PARTNER, partner):
-            account = person.account
-            if account.state != "active" and normal(account.contact.email) == normal(email):
-                await self._office.links.end(account.id)
-                await self._office.people.erase(account.id)
-
     async def _register(self, person: Person, *, again: bool) -> None:
         """Make the partner. One of that id and name is from an earlier try to follow this link, when Redis went away, if this
         is done `again`; else it is an operator's, whatever its name.
@@ -202,7 +222,7 @@ class Joining:
         """Make an account that has its address a party's, and active."""
         account, people = person.account, self._office.people
         try:
-            await people.join(account.role, account.subject, account.id)
+            await people.join(account)
         except AlreadyExists:
             await people.release(account.contact.email)
             raise
@@ -210,8 +230,10 @@ class Joining:
         await self._office.note(account, "", None, {"role": account.role, "subject": account.subject})
         return person.account
 
-    async def _new_email(self, token: str) -> Account:
+    async def _new_email(self, token: str, password: str) -> Account:
         office = self._office
+        if not await office.is_password(await office.people.get(token.partition(".")[0]), password, "confirmation"):
+            raise InvalidForm({"password": "This is not the password of the account that asked for this address."})
         async with office.links.using("email", token) as about:
             before = await office.people.get(token.partition(".")[0])
             await office.people.claim(about["email"], before.account.id)

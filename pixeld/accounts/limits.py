@@ -5,16 +5,18 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
+from pixeld.accounts.links import LIFE_S
 from pixeld.accounts.vault import Vault
 from pixeld.domain.ports import Records
 from pixeld.errors import TooMany
 
 
 class Limit(NamedTuple):
-    """At most `most` attempts within `window_s` of the first."""
+    """At most `most` attempts within `window_s` of the first. `instead` says what to do rather than to wait."""
 
     most: int
     window_s: float
+    instead: str = ""
 
 
 #: An address may be a whole company's; an account may be attacked from many addresses, and its owner not be locked out by one.
@@ -25,9 +27,21 @@ LIMITS = {
     "password": Limit(10, 900),  # asked for again, of one account that is logged in
     "code": Limit(10, 3600),  # 3 of 1,000,000 are right: a year of guesses, of somebody who has the password, finds one in 4
     "registration by address": Limit(20, 3600),
+    "registration by e-mail address and address": Limit(5, 86_400),
+    "registration by e-mail address": Limit(20, 86_400),
     "reset by address": Limit(20, 3600),
+    "reset by account and address": Limit(3, 3600),
+    # No longer than those links hold: whoever is refused has one in the mailbox that works, and using it begins this anew. So
+    # nobody's asking keeps the owner out.
+    "reset by account": Limit(
+        5,
+        LIFE_S["reset"],
+        "this was asked for several times within the hour; if the address has an account, the links are in its mailbox, and "
+        "each holds for an hour",
+    ),
+    "new e-mail address": Limit(5, 86_400),  # of one account, which gave its password: others cannot use it up
+    "confirmation": Limit(10, 900),  # guesses at an account's password, of somebody who has a link of it
     "message": Limit(100, 86_400),  # of one client to partners, or of one partner to a client
-    "mail": Limit(5, 86_400),  # that strangers cause, to one e-mail address
 }
 
 
@@ -41,8 +55,8 @@ class Limits:
         """Count an attempt, before it is made. TooMany when there were too many."""
         limit = LIMITS[name]
         if await self._records.count("limit", self._id(name, by), limit.window_s) > limit.most:
-            minutes = max(round(limit.window_s / 60), 1)
-            raise TooMany(f"too many attempts; please wait {minutes} minutes, then try again", limit.window_s)
+            wait = f"too many attempts; please wait {max(round(limit.window_s / 60), 1)} minutes, then try again"
+            raise TooMany(limit.instead or wait, limit.window_s)
 
     async def forget(self, name: str, *by: str) -> None:
         """Begin anew: the attempt was a success."""

@@ -46,10 +46,10 @@ class Office:
         """Put a change that an account made of itself on the audit stream."""
         await self.registry.note("/".join(filter(None, ("accounts", account.id, what))), before, after, account.who)
 
-    async def is_password(self, person: Person, password: str) -> bool:
-        """Whether this is the password of somebody who is logged in. TooMany."""
-        await self.limits.attempt("password", person.account.id)
+    async def is_password(self, person: Person, password: str, limit: str = "password") -> bool:
+        """Whether this is the password of somebody who is logged in; with `limit`, of who comes otherwise. TooMany."""
+        await self.limits.attempt(limit, person.account.id)
         right = await self.passwords.matches(password, person.secrets["password"])
         if right:
-            await self.limits.forget("password", person.account.id)
+            await self.limits.forget(limit, person.account.id)
         return right

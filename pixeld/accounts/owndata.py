@@ -46,7 +46,7 @@ class OwnData:
         if moves:
             if not await office.is_password(await office.people.get(account.id), password):
                 raise InvalidForm({"password": "A new e-mail address takes your password; this is not it."})
-            await office.limits.attempt("mail", normal(email))
+            await office.limits.attempt("new e-mail address", account.id)
         elif "email" in texts:
             contact["email"] = email  # the same address, spelt with other capitals
 

@@ -89,7 +89,9 @@ class People:
         raise Conflict("this was changed since you opened it; nothing was changed: look at it again, then repeat")
 
     async def activate(self, person: Person) -> Person:
-        """Make an unconfirmed account active, for ever. Conflict when it was changed meanwhile."""
+        """Make an unconfirmed account active, for ever, with the secrets that it has by now. Conflict when it was changed
+        meanwhile.
+        """
         return await self._replace(person, replace(person.with_(state="active"), name=""))
 
     async def erase(self, id: str) -> None:
@@ -119,17 +121,20 @@ class People:
         for hash in self._vault.look_up("email", normal(email)):
             await self._records.delete("email", hash)
 
-    async def join(self, role: Role, subject: str, account_id: str, ttl_s: float | None = None) -> None:
-        """Make an account one of a party's, for a while or for ever. AlreadyExists when the party has as many as it may."""
+    async def join(self, account: Account, ttl_s: float | None = None) -> None:
+        """Make an account one of its party's, for a while or for ever. AlreadyExists when the party has as many as it may, not
+        counting unconfirmed ones of the same e-mail address: of those, one will be confirmed.
+        """
+        role, subject = account.role, account.subject
         for _ in range(_ATTEMPTS):
             record = await self._records.read("party", f"{role}:{subject}")
             if record and _ended(record):
                 raise AlreadyExists(f"the {role} {subject!r} was removed; its clicks and orders are nobody else's")
-            there = await self._living(record.value["accounts"]) if record else []
-            if account_id not in there and len(there) >= MOST[role]:
+            there = [person.account for person in await self._living(record.value["accounts"] if record else [])]
+            if sum(not _same(other, account) for other in there) >= MOST[role]:
                 break
             try:
-                value = {"accounts": list(dict.fromkeys([*there, account_id]))}
+                value = {"accounts": list(dict.fromkeys([*(other.id for other in there), account.id]))}
                 expected = record.version if record else 0
                 await self._records.write("party", f"{role}:{subject}", value, expected=expected, ttl_s=ttl_s)
                 return
@@ -172,8 +177,7 @@ class People:
     async def party(self, role: Role, subject: str) -> list[Person]:
         """The accounts of a party, unconfirmed ones too."""
         record = await self._records.read("party", f"{role}:{subject}")
-        found = [await self.even_unconfirmed(id) for id in (record.value["accounts"] if record else [])]
-        return [person for person in found if person]
+        return await self._living(record.value["accounts"] if record else [])
 
     async def of(self, role: Role, subject: str) -> list[Person]:
         """The active accounts of a party."""
@@ -204,8 +208,14 @@ class People:
         person = await self.even_unconfirmed(account_id)
         return person is not None and normal(person.account.contact.email) == normal(email)
 
-    async def _living(self, ids: list[str]) -> list[str]:
-        return [id for id in ids if await self.even_unconfirmed(id) is not None]
+    async def _living(self, ids: list[str]) -> list[Person]:
+        return [person for person in [await self.even_unconfirmed(id) for id in ids] if person]
+
+
+def _same(other: Account, account: Account) -> bool:
+    """Whether it is this account, or one that awaits the same mailbox's confirmation."""
+    mailbox = normal(other.contact.email) == normal(account.contact.email)
+    return other.id == account.id or (other.state == "unconfirmed" and mailbox)
 
 
 def _ended(record: Record) -> bool:

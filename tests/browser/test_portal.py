@@ -28,7 +28,6 @@ REGISTRATION = {
     "contact_name": "Wilhelmina Quux",
     "email": "wilhelmina@quux.example",
     "postal": "Hollow Lane 99",
-    "password": PASSWORD,
 }
 WINDOWS = {"phone": (390, 844), "small": (320, 640), "desktop": (1280, 900), "wide": (1600, 900)}
 OPEN = ("/", "/portal/login", "/portal/register", "/portal/registered", "/portal/reset", "/portal/terms", "/portal/confirm/x", "/portal/nowhere")
@@ -166,7 +165,10 @@ def partner(server, someone, staff):
     someone.fill(**REGISTRATION, terms="yes")
     someone.press("Register")
     assert "sent you a link" in someone.says
-    someone.go(server.link(REGISTRATION["email"]))
+    confirmation = server.link(REGISTRATION["email"])
+    look(someone, confirmation)
+    someone.emulate(*WINDOWS["desktop"], "light")
+    someone.fill(password=PASSWORD)
     someone.press("Confirm")
     assert "is confirmed" in someone.says
     someone.log_in()

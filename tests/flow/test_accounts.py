@@ -46,7 +46,7 @@ async def test_a_partner_registers_confirms_and_logs_in(made):
     assert made.registry.snapshot.partners == {}
     with pytest.raises(Unauthorized):
         await log_in(made)
-    account = await made.accounts.confirm(await token(made))
+    account = await made.accounts.confirm(await token(made), PASSWORD)
     assert (account.role, account.subject, account.state, account.accepted) == (Role.PARTNER, "blog", "active", 1)
     assert account.scope == Scope.partner("blog") and account.who == "partner:blog"
     assert account.contact.address == "Hollow Lane 99\n12345 Nowhere" and account.contact.site == "https://teapots.example/"
@@ -75,10 +75,6 @@ async def test_a_partner_registers_confirms_and_logs_in(made):
         pytest.param("site", "javascript:alert(1)", "web site", id="a site that is no site"),
         pytest.param("site", "https://a b.example/", "web site", id="a site with a space"),
         pytest.param("promotion", "x" * 4001, "4,001", id="promotion that is too long"),
-        pytest.param("password", "short", "12 to 200", id="a short password"),
-        pytest.param("password", "x" * 201, "12 to 200", id="a long password"),
-        pytest.param("password", "aaaaaaaaaaaab", "repeats", id="a password of one letter"),
-        pytest.param("password", FORM["email"].upper(), "guess", id="the e-mail address as a password"),
         pytest.param("terms", "", "agreeing", id="terms not accepted"),
         pytest.param("policy", "0", "changed meanwhile", id="another version of the policy"),
     ],
@@ -94,7 +90,7 @@ async def test_everything_that_is_wrong_is_told_at_once(made):
     with pytest.raises(InvalidForm) as refused:
         await made.accounts.register({}, PEER)
     assert list(refused.value.problems) == [
-        "contact_name", "email", "partner_id", "name", "password", "terms", "policy",
+        "contact_name", "email", "partner_id", "name", "terms", "policy",
     ]  # fmt: skip
 
 
@@ -117,26 +113,86 @@ async def test_an_id_in_the_registry_is_taken(made):
         await made.accounts.register(FORM, PEER)
 
 
+@pytest.mark.parametrize(
+    ("password", "says"),
+    [
+        pytest.param("short", "12 to 200", id="short"),
+        pytest.param("x" * 201, "12 to 200", id="long"),
+        pytest.param("aaaaaaaaaaaab", "repeats", id="of one letter"),
+        pytest.param(FORM["email"].upper(), "guess", id="the e-mail address"),
+    ],
+)
+async def test_a_password_that_is_none_does_not_use_a_confirmation_up(made, password, says):
+    await made.accounts.register(FORM, PEER)
+    link = await token(made)
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.confirm(link, password)
+    assert list(refused.value.problems) == ["password"] and says in refused.value.problems["password"]
+    await made.accounts.confirm(link, PASSWORD)
+
+
 async def test_who_lost_the_mail_registers_again(made):
     await made.accounts.register(FORM, PEER)
-    first = await token(made)
-    await made.accounts.register(FORM | {"email": FORM["email"].upper(), "password": OTHER_PASSWORD}, PEER)
-    second = await token(made)
-    with pytest.raises(NotFound):
-        await made.accounts.confirm(first)
-    await made.accounts.confirm(second)
-    await log_in(made, password=OTHER_PASSWORD)
+    await made.accounts.register(FORM | {"email": FORM["email"].upper()}, PEER)
+    await made.accounts.confirm(await token(made), PASSWORD)
+    await log_in(made)
 
 
-async def test_a_form_that_is_wrong_ends_no_earlier_registration(made):
+async def test_a_confirmation_shows_what_was_typed(made):
     await made.accounts.register(FORM, PEER)
-    with pytest.raises(InvalidForm):
-        await made.accounts.register(FORM | {"terms": ""}, PEER)
+    link = await token(made)
+    account, name, email = await made.accounts.awaiting(link)
+    assert (account.subject, name, email) == ("blog", FORM["name"], FORM["email"])
+    assert account.contact.address == FORM["postal"]
+    await made.accounts.confirm(link, PASSWORD)
+    assert await made.accounts.awaiting(link) is None
+
+
+@pytest.mark.parametrize("order", ["the owner first", "the stranger first"])
+@pytest.mark.parametrize("follows", ["her own link", "the stranger's link"])
+async def test_a_stranger_who_registers_the_same_gets_nothing(made, order, follows):
+    """Whoever types somebody's address and id: what counts is what the mailbox's owner chooses behind the link that she follows."""
+    strangers, links = FORM | {"contact_name": "Mallory", "postal": "Elsewhere 1", "password": OTHER_PASSWORD}, {}
+    both = {"her own link": FORM, "the stranger's link": strangers}
+    for whose in both if order == "the owner first" else reversed(both):
+        await made.accounts.register(both[whose], PEER)
+        links[whose] = await token(made)
+    shown = (await made.accounts.awaiting(links[follows])).account.contact
+    account = await made.accounts.confirm(links.pop(follows), PASSWORD)
+    assert account.contact == shown and await made.accounts.of_subject(Role.PARTNER, "blog") == [account]
+    assert (await log_in(made))[1] == account
+    with pytest.raises(Unauthorized):
+        await log_in(made, password=OTHER_PASSWORD)
+    (other,) = links.values()
+    with pytest.raises(AlreadyExists, match="has an account already"):
+        await made.accounts.confirm(other, OTHER_PASSWORD)
+    await log_in(made)
+
+
+async def test_of_links_for_one_id_that_are_followed_at_once_one_counts(made):
+    links = []
     for _ in range(4):
-        await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
+        await made.accounts.register(FORM, PEER)
+        links.append(await token(made))
+    outcomes = await asyncio.gather(*(made.accounts.confirm(link, PASSWORD) for link in links), return_exceptions=True)
+    assert sum(isinstance(outcome, AlreadyExists) for outcome in outcomes) == 3
+    assert len(await made.accounts.of_subject(Role.PARTNER, "blog")) == 1
+
+
+async def test_a_stranger_cannot_use_up_the_registrations_of_an_address(made):
+    for _ in range(5):
+        await made.accounts.register(FORM | {"partner_id": "blog2"}, "192.0.2.66")
+    with pytest.raises(TooMany):
+        await made.accounts.register(FORM, "192.0.2.66")
+    await partner(made)
+
+
+async def test_mails_to_an_address_that_strangers_register_are_limited(made):
+    for n in range(20):
+        await made.accounts.register(FORM | {"partner_id": "blog2"}, f"192.0.2.{n}")
     with pytest.raises(TooMany):
         await made.accounts.register(FORM, PEER)
-    assert [person.account.state for person in await made.accounts._office.people.party(Role.PARTNER, "blog")] == ["unconfirmed"]
+    await made.accounts.confirm(await token(made), PASSWORD)  # who has the mailbox gets through
 
 
 async def test_a_known_address_is_told_by_mail_only(made):
@@ -155,9 +211,9 @@ async def test_of_two_registrations_with_one_address_one_is_confirmed(made):
     first = await token(made)
     await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
     second = await token(made)
-    await made.accounts.confirm(second)
+    await made.accounts.confirm(second, PASSWORD)
     with pytest.raises(AlreadyExists, match="has an account already"):
-        await made.accounts.confirm(first)
+        await made.accounts.confirm(first, PASSWORD)
     assert set(made.registry.snapshot.partners) == {"blog2"}
 
 
@@ -166,7 +222,7 @@ async def test_an_id_that_the_operator_gave_away_meanwhile_is_not_taken_over(mad
     await made.accounts.register(FORM, PEER)
     await made.registry.add_partner({"id": "blog", "name": name}, "admin")
     with pytest.raises(AlreadyExists, match="taken meanwhile"):
-        await made.accounts.confirm(await token(made))
+        await made.accounts.confirm(await token(made), PASSWORD)
     assert await made.accounts.all() == []
     await partner(made, partner_id="blog2")
 
@@ -181,11 +237,11 @@ async def test_a_confirmation_that_failed_halfway_can_be_repeated(made, monkeypa
 
     monkeypatch.setattr(made.accounts._office.people, "activate", away)
     with pytest.raises(QueueAway):
-        await made.accounts.confirm(link)
+        await made.accounts.confirm(link, PASSWORD)
     with pytest.raises(Unauthorized):  # it has its address by now, and is not confirmed
         await log_in(made)
     monkeypatch.setattr(made.accounts._office.people, "activate", activate)
-    await made.accounts.confirm(link)
+    await made.accounts.confirm(link, PASSWORD)
     await log_in(made)
 
 
@@ -195,7 +251,7 @@ async def test_a_confirmation_that_failed_halfway_can_be_repeated(made, monkeypa
 @pytest.mark.parametrize("wrong", ["", "x", "nobody.", "a" * 5000, "operators.x", "../x", "ä.\ud800"[:2]])
 async def test_what_is_no_link_is_none(made, wrong):
     with pytest.raises(NotFound):
-        await made.accounts.confirm(wrong)
+        await made.accounts.confirm(wrong, PASSWORD)
     with pytest.raises(NotFound):
         await made.accounts.accept(wrong, FORM)
     with pytest.raises(NotFound):
@@ -206,10 +262,10 @@ async def test_what_is_no_link_is_none(made, wrong):
 async def test_a_link_works_once(made):
     await made.accounts.register(FORM, PEER)
     link = await token(made)
-    outcomes = await asyncio.gather(*(made.accounts.confirm(link) for _ in range(5)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(made.accounts.confirm(link, PASSWORD) for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(outcome, NotFound) for outcome in outcomes) == 4
     with pytest.raises(NotFound, match="used already"):
-        await made.accounts.confirm(link)
+        await made.accounts.confirm(link, PASSWORD)
 
 
 async def test_a_link_is_for_one_purpose(made):
@@ -217,7 +273,7 @@ async def test_a_link_is_for_one_purpose(made):
     await made.accounts.ask_reset(FORM["email"], PEER)
     reset = await token(made)
     with pytest.raises(NotFound):
-        await made.accounts.confirm(reset)
+        await made.accounts.confirm(reset, PASSWORD)
     with pytest.raises(NotFound):
         await made.accounts.accept(reset, FORM)
     await made.accounts.reset(reset, OTHER_PASSWORD)
@@ -228,7 +284,7 @@ async def test_a_link_is_for_one_purpose(made):
     [
         pytest.param(
             lambda m: m.accounts.register(FORM | {"partner_id": "b", "email": "b@x.example"}, PEER),
-            lambda m, link: m.accounts.confirm(link), DAY_S, id="confirmation: a day",
+            lambda m, link: m.accounts.confirm(link, PASSWORD), DAY_S, id="confirmation: a day",
         ),
         pytest.param(
             lambda m: m.accounts.ask_reset(FORM["email"], PEER),
@@ -462,8 +518,47 @@ async def test_nothing_tells_whether_there_is_such_an_account(made):
 @pytest.mark.parametrize("email", [FORM["email"], "nobody@x.example"], ids=["of an account", "of nobody"])
 async def test_mails_that_strangers_cause_are_limited(made, email):
     await partner(made)
-    outcomes = await asyncio.gather(*(made.accounts.ask_reset(email, f"192.0.2.{n}") for n in range(6)), return_exceptions=True)
-    assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == (2 if email == FORM["email"] else 1)
+    asked = [made.accounts.ask_reset(email, f"192.0.2.{n}") for n in range(6)]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    (refused,) = [outcome for outcome in outcomes if isinstance(outcome, TooMany)]
+    assert "in its mailbox" in str(refused) and refused.retry_s == 3600
+
+
+async def test_one_stranger_cannot_use_up_the_resets_of_an_address(made):
+    await partner(made)
+    outcomes = await asyncio.gather(*(made.accounts.ask_reset(FORM["email"], "192.0.2.66") for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 1
+    await made.accounts.ask_reset(FORM["email"], PEER)
+
+
+@pytest.mark.parametrize("every_s", [0, 700], ids=["at once", "through the hour"])
+async def test_many_strangers_leave_the_owner_a_link_that_works(made, clock, every_s):
+    """Refused at any time, the owner has a link in the mailbox that holds; with it, asking begins anew."""
+    await partner(made)
+    links = []
+    for n in range(5):
+        await made.accounts.ask_reset(FORM["email"], f"192.0.2.{n}")
+        links.append(await token(made))
+        clock.forward(every_s)
+    clock.forward(3600 - 5 * every_s - 1)
+    with pytest.raises(TooMany):
+        await made.accounts.ask_reset(FORM["email"], PEER)
+    await made.accounts.reset(links[0], OTHER_PASSWORD)
+    await made.accounts.ask_reset(FORM["email"], PEER)
+
+
+async def test_strangers_cannot_use_up_the_mails_of_who_is_logged_in(made):
+    account = await partner(made)
+    for n in range(5):
+        await made.accounts.register(FORM | {"partner_id": "blog2", "email": "new@quux.example"}, f"192.0.2.{n}")
+        await made.accounts.ask_reset("new@quux.example", f"192.0.2.{n}")
+    await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
+    await made.accounts.confirm(await token(made), PASSWORD)
+    for n in range(4):
+        account = await made.accounts.account(account.id)
+        await made.accounts.correct(account, {"email": f"new{n}@quux.example"}, account.version, PASSWORD)
+    with pytest.raises(TooMany):
+        await made.accounts.correct(account, {"email": "other@quux.example"}, account.version, PASSWORD)
 
 
 async def test_a_password_is_changed_by_who_knows_the_old_one(made):
@@ -593,7 +688,7 @@ async def test_a_new_password_ends_every_link_of_the_account(made, set_anew):
     moved = await token(made)
     await set_anew(made, account)
     with pytest.raises(NotFound):
-        await made.accounts.confirm(moved)
+        await made.accounts.confirm(moved, PASSWORD)
     with pytest.raises(NotFound):
         await made.accounts.reset(reset, PASSWORD)
     await log_in(made, password=OTHER_PASSWORD)
@@ -604,7 +699,7 @@ async def test_a_new_address_ends_the_links_that_the_old_one_has_got(made):
     await made.accounts.ask_reset(FORM["email"], PEER)
     reset = await token(made)
     await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
-    await made.accounts.confirm(await token(made))
+    await made.accounts.confirm(await token(made), PASSWORD)
     with pytest.raises(NotFound):
         await made.accounts.reset(reset, OTHER_PASSWORD)
 
@@ -809,7 +904,7 @@ async def test_a_new_address_counts_once_its_mail_is_followed(made):
     (mail,) = await made.outbox.list(1)
     assert mail.to == "new@quux.example"
     await log_in(made)
-    confirmed = await made.accounts.confirm(await token(made))
+    confirmed = await made.accounts.confirm(await token(made), PASSWORD)
     assert confirmed.contact.email == "new@quux.example"
     assert (await log_in(made, "new@quux.example"))[1] == confirmed
     with pytest.raises(Unauthorized):
@@ -847,6 +942,21 @@ async def test_a_new_address_that_has_an_account_is_told_by_mail_only(made):
     (mail,) = await made.outbox.list(1)
     assert (mail.to, mail.subject, mail.account_id) == ("CLARA@shop.example", "You have an account already", other.id)
     assert (await made.accounts.account(account.id)).contact.email == FORM["email"]
+
+
+async def test_who_owns_an_address_is_not_led_to_confirm_a_strangers_account(made):
+    account = await partner(made)
+    await made.accounts.correct(account, {"email": "victim@x.example"}, account.version, PASSWORD)
+    link = await token(made)
+    assert (await made.accounts.awaiting(link)).email == "victim@x.example"
+    for _ in range(10):
+        with pytest.raises(InvalidForm) as refused:
+            await made.accounts.confirm(link, "the password of the victim")
+        assert list(refused.value.problems) == ["password"]
+    with pytest.raises(TooMany):
+        await made.accounts.confirm(link, PASSWORD)
+    assert (await made.accounts.account(account.id)).contact.email == FORM["email"]
+    await made.accounts.change_password(account, PASSWORD, OTHER_PASSWORD)  # its owner is locked out of nothing by that
 
 
 async def test_an_address_may_change_its_capitals(made):

@@ -179,7 +179,7 @@ async def test_what_ends_by_itself_still_does_after_a_rotation(redis, clock):
     await services(redis, clock, keys=f"{NEW},{OLD}").rotate("operator:1")
     clock.forward(23 * 3600)
     with pytest.raises(NotFound):
-        await services(redis, clock, keys=NEW).accounts.confirm(link)
+        await services(redis, clock, keys=NEW).accounts.confirm(link, PASSWORD)
 
 
 async def test_who_writes_while_keys_are_rotated_loses_nothing(redis, clock):

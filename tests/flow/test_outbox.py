@@ -395,8 +395,8 @@ async def test_every_mail_can_be_written(made):
     await made.accounts.ask_reset(FORM["email"], PEER)
     made.clock.forward(1)
     await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
-    await made.accounts.confirm(await token(made))
-    await made.accounts.change_password(await made.accounts.account(account.id), FORM["password"], "another long password")
+    await made.accounts.confirm(await token(made), PASSWORD)
+    await made.accounts.change_password(await made.accounts.account(account.id), PASSWORD, "another long password")
     for role, subject in ((Role.OPERATOR, ""), (Role.CLIENT, "shop")):
         await made.accounts.invite(role, subject, f"{role}@x.example", "admin")
     await client(made)

@@ -83,7 +83,12 @@ async def test_a_new_address_counts_once_it_is_confirmed(made, partner, browser)
     assert "once you follow the link" in (await partner.follow()).text
     assert (await partner.get(ACCOUNT)).form(ACCOUNT)["email"] == PARTNER
     (mail,) = [mail for mail in await made.outbox.list(9) if mail.to == "new@quux.example"]
-    await browser().submit(re.search(r"https://track\.example(/portal/confirm/\S+)", mail.body)[1])
+    someone, path = browser(), re.search(r"https://track\.example(/portal/confirm/\S+)", mail.body)[1]
+    page = await someone.get(path)
+    assert "new@quux.example" in page.text and PARTNER not in page.body.decode()  # whoever's mailbox it is
+    page = await someone.submit(path, password="wrong")
+    assert page.status == 400 and page.problem("password")
+    await someone.submit(path, password=PASSWORD)
     assert (await partner.get(ACCOUNT)).form(ACCOUNT)["email"] == "new@quux.example"
 
 

@@ -48,17 +48,26 @@ async def terms(request: web.Request) -> web.Response:
 
 
 async def confirm_form(request: web.Request) -> web.Response:
-    """The button behind the link that confirms an e-mail address."""
-    return page(request, "confirm.html", action=request.path)
+    """What the link is about, and the password: a new one with a registration, else the account's."""
+    return await _confirmation(request, Form())
 
 
 async def confirm(request: web.Request) -> web.Response:
     """The address is confirmed: on to log-in."""
     try:
-        await request.app[keys.ACCOUNTS].confirm(request.match_info["token"])
+        await request.app[keys.ACCOUNTS].confirm(request.match_info["token"], posted(request).get("password", ""))
     except (NotFound, Unauthorized):
         return page(request, "old_link.html", status=404, what="confirm")
+    except BadInput as error:
+        return await _confirmation(request, Form.again(request, error))
     return see_other(LOGIN, "Your e-mail address is confirmed. You can log in now.")
+
+
+async def _confirmation(request: web.Request, form: Form) -> web.Response:
+    awaiting = await request.app[keys.ACCOUNTS].awaiting(request.match_info["token"])
+    if awaiting is None:
+        return page(request, "old_link.html", status=404, what="confirm")
+    return page(request, "confirm.html", form=form, action=request.path, awaiting=awaiting)
 
 
 async def log_in_form(request: web.Request) -> web.StreamResponse:
