@@ -51,7 +51,7 @@ async def token(made):
     """The token in the newest mail; the next one is newer."""
     (mail,) = await made.outbox.list(1)
     made.clock.forward(0.001)
-    return re.search(r"/portal/\w+/(\S+)", mail.body)[1]
+    return re.search(r"/portal/[\w-]+/(\S+)", mail.body)[1]
 
 
 async def partner(made, *, password=PASSWORD, **changes):

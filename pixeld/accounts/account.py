@@ -46,6 +46,7 @@ class Account:
     created_ms: int
     version: int  #: what `expected` has to be to change it
     uses: Mapping[int, bool] = field(default_factory=dict)  #: answers to questions of consent, by policy version
+    recovery: int = 0  #: how many recovery codes it has left, for a log-in without its authenticator
 
     @property
     def scope(self) -> Scope:

@@ -13,7 +13,7 @@ from pixeld.errors import NotFound, Unavailable
 
 DAY_S = 86_400.0
 #: How long a link of each purpose holds.
-LIFE_S = {"confirm": DAY_S, "email": DAY_S, "reset": 3600.0, "invitation": 7 * DAY_S, "first": DAY_S}
+LIFE_S = {"confirm": DAY_S, "email": DAY_S, "reset": 3600.0, "totp": DAY_S, "invitation": 7 * DAY_S, "first": DAY_S}
 NOBODY = "nobody"  #: the owner of a link for somebody who has no account yet
 
 

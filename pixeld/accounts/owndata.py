@@ -18,12 +18,12 @@ from pixeld.errors import InvalidForm, NotFound
 
 _CHANGES = {"contact_name": "contact_name", "postal": "address", "site": "site", "promotion": "promotion"}
 _PARTNERS = ("name", "site", "promotion")  # fields that only a partner has
-_LINK = re.compile(r"(/portal/(?:confirm|reset|welcome)/)\S+")
+_LINK = re.compile(r"(/portal/(?:confirm|reset|welcome|second-factor)/)\S+")
 _AUDITED = 10_000  # of the newest changes, those that an account made itself are part of its data
 
 
 class OwnData:
-    """The third chapter of `Accounts`."""
+    """The fourth chapter of `Accounts`."""
 
     def __init__(self, office: Office) -> None:
         self._office = office
@@ -75,7 +75,7 @@ class OwnData:
         held: dict[str, Any] = {
             "account": {"id": id, "role": now.role, "subject": now.subject, "created_ms": now.created_ms},
             "contact": asdict(now.contact),
-            "preferences": {"other_programmes": now.other_programmes, "totp": now.totp},
+            "preferences": {"other_programmes": now.other_programmes, "totp": now.totp, "recovery_codes": now.recovery},
             "policy": {"accepted": now.accepted, "answers": {str(k): v for k, v in now.uses.items()}},
             "sessions": await office.sessions.times(id),
             "mails": [_without_links(mail) for mail in await office.outbox.about(id, {normal(now.contact.email)})],

@@ -21,8 +21,8 @@ MOST = {Role.PARTNER: 1, Role.CLIENT: 20, Role.OPERATOR: 20}
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Person:
-    """An account with what nobody is shown: secrets are `password` (its hash), `totp`, `totp_new` (not confirmed) and
-    `totp_step` (of the last code). `name` is a partner's, until the registry has it.
+    """An account with what nobody is shown: secrets are `password` (its hash), `totp`, `totp_new` (not confirmed),
+    `totp_step` (of the last code) and `recovery` (hashes of codes). `name` is a partner's, until the registry has it.
     """
 
     account: Account
@@ -34,8 +34,9 @@ class Person:
         return replace(self, account=replace(self.account, **changes))
 
     def with_secrets(self, **changes: Any) -> Person:
-        """The same with some of its secrets changed."""
-        return replace(self, secrets={**self.secrets, **changes})
+        """The same with some of its secrets changed, and what its account tells of them."""
+        secrets = {**self.secrets, **changes}
+        return replace(self.with_(**_told(secrets)), secrets=secrets)
 
 
 class People:
@@ -222,6 +223,11 @@ def _ended(record: Record) -> bool:
     return bool(record.value.get("ended"))
 
 
+def _told(secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """What an account tells of its secrets."""
+    return {"totp": bool(secrets.get("totp")), "recovery": len(secrets.get("recovery", ()))}
+
+
 def new_id() -> str:
     """An account's id: it says nothing, and nobody guesses it."""
     return secrets.token_hex(8)
@@ -244,10 +250,10 @@ def _person(id: str, record: Record) -> Person:
         state=value["state"],
         contact=Contact(**value["contact"]),
         other_programmes=value["other_programmes"],
-        totp=bool(value["secrets"].get("totp")),
         accepted=value["accepted"],
         created_ms=value["created_ms"],
         version=record.version,
         uses={int(version): answer for version, answer in value["uses"].items()},
+        **_told(value["secrets"]),
     )
     return Person(account, value["secrets"], value["name"])

@@ -66,3 +66,21 @@ def first_link(server: Server, as_json: bool) -> None:
         click.echo(f"Make the first operator's account here, within 24 hours; the link works once:\n  {made['url']}")
     else:
         click.echo("There is an operator already, who can invite others.")
+
+
+@account.command("end-two-factor")
+@click.argument("account")
+@json_option
+@server_options
+def end_two_factor(server: Server, account: str, as_json: bool) -> None:
+    """Let somebody in who has lost authenticator and recovery codes. ACCOUNT is an id, as `pixeld account list` shows it.
+
+    A mail with a link of 24 hours goes to the account's address. Who follows it and gives the account's password turns
+    two-factor log-in off. Make sure first that it is the account's owner who asks.
+    """
+    offered = server.post("accounts", account, "end-two-factor")
+    if as_json:
+        print_json(offered)
+    else:
+        click.echo("A link has gone to the account's address; it works once, for 24 hours. To look after the mail:")
+        click.echo(f"  pixeld mail show {offered['mail']}")

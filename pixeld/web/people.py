@@ -37,6 +37,12 @@ async def first_link(request: web.Request) -> web.Response:
     return json({"url": None if path is None else request.app[keys.TRACKER_URL] + path}, 201)
 
 
+async def offer_end_of_totp(request: web.Request) -> web.Response:
+    """Mail an account a link by which its second factor ends; whoever follows it needs the password as well."""
+    mail = await _parties(request).accounts.offer_end_of_totp(request.match_info["account"], _WHO)
+    return json({"mail": mail}, 201)
+
+
 async def list_mails(request: web.Request) -> web.Response:
     """The newest mails, newest first, without their text."""
     text = request.query.get("count", str(_MAILS))
@@ -72,6 +78,7 @@ ROUTES = [
     web.get("/api/accounts", list_accounts),
     web.post("/api/accounts/invitations", invite),
     web.post("/api/accounts/first-link", first_link),
+    web.post("/api/accounts/{account}/end-two-factor", offer_end_of_totp),
     web.get("/api/mails", list_mails),
     web.get("/api/mails/{mail}", read_mail),
     web.get("/api/policies", list_policies),

@@ -46,7 +46,7 @@ FOREIGN = {
     "prometheus_client": ("metrics.py",),
     "cryptography": ("accounts/vault.py",),
     "argon2": ("accounts/passwords.py",),
-    "pyotp": ("accounts/access.py",),
+    "pyotp": ("accounts/secondfactor.py",),
     "segno": ("web/portal/account.py",),
     "aiosmtplib": ("accounts/post.py",),
 }

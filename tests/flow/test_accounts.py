@@ -592,9 +592,9 @@ async def with_totp(made):
     secret, uri = await made.accounts.begin_totp(account, PASSWORD)
     assert uri.startswith("otpauth://totp/pixeld:") and secret in uri
     code = pyotp.TOTP(secret)
-    account = await made.accounts.confirm_totp(account, code.at(made.clock() // 1000))
+    codes = await made.accounts.confirm_totp(account, code.at(made.clock() // 1000))
     made.clock.forward(30)
-    return account, code
+    return await made.accounts.account(account.id), code, codes
 
 
 async def test_codes_are_wanted_once_one_was_seen(made, clock):
@@ -619,7 +619,7 @@ async def test_a_code_that_was_never_begun_is_wrong(made):
     ids=["now", "half a minute ago", "in half a minute", "too old", "too early"],
 )
 async def test_a_code_is_right_for_a_while(made, clock, offset_s, right):
-    account, code = await with_totp(made)
+    account, code, _ = await with_totp(made)
     clock.forward(60)
     if right:
         assert (await log_in(made, code=f" {code.at(clock() // 1000 + offset_s)} "))[1].id == account.id
@@ -629,7 +629,7 @@ async def test_a_code_is_right_for_a_while(made, clock, offset_s, right):
 
 
 async def test_a_code_works_once(made, clock):
-    _, code = await with_totp(made)
+    _, code, _ = await with_totp(made)
     now = code.at(clock() // 1000)
     outcomes = await asyncio.gather(*(log_in(made, code=now) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(outcome, Unauthorized) for outcome in outcomes) == 3
@@ -663,11 +663,124 @@ async def test_who_is_only_at_the_browser_cannot_lock_its_owner_out(made):
 async def test_an_authenticator_is_not_replaced_without_the_password(made):
     account = await partner(made)
     secret, _ = await made.accounts.begin_totp(account, PASSWORD)
-    account = await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
     with pytest.raises(Forbidden, match="off first"):
         await made.accounts.begin_totp(account, PASSWORD)
     await made.accounts.end_totp(account, PASSWORD)
     await made.accounts.begin_totp(account, PASSWORD)
+
+
+async def test_ten_recovery_codes_let_in_once_each(made):
+    account, _, codes = await with_totp(made)
+    assert len(set(codes)) == account.recovery == 10
+    for n, code in enumerate(codes):
+        typed = code.upper() if n % 2 else code.replace("-", " ")
+        assert (await log_in(made, code=typed))[1].recovery == 9 - n
+        with pytest.raises(Unauthorized, match="password or the code"):
+            await log_in(made, code=code)
+    mails = [mail for mail in await made.outbox.list(50) if mail.subject == "A recovery code was used"]
+    assert len(mails) == 10 and {mail.to for mail in mails} == {FORM["email"]}
+    assert sum("No code is left" in mail.body for mail in mails) == sum("1 of your codes is left" in mail.body for mail in mails) == 1
+    told = [change for change in await made.registry.audit(100) if change["what"] == f"accounts/{account.id}/recovery"]
+    assert [(change["before"], change["after"]) for change in told[::-1]] == [(10 - n, 9 - n) for n in range(10)]
+
+
+async def test_of_who_use_one_recovery_code_at_once_one_gets_in(made):
+    _, _, (code, *_) = await with_totp(made)
+    outcomes = await asyncio.gather(*(log_in(made, code=code) for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(outcome, Unauthorized) for outcome in outcomes) == 3
+
+
+async def test_a_recovery_code_is_another_accounts_no_code(made):
+    _, _, codes = await with_totp(made)
+    other = await client(made)
+    secret, _ = await made.accounts.begin_totp(other, PASSWORD)
+    await made.accounts.confirm_totp(other, pyotp.TOTP(secret).at(made.clock() // 1000))
+    with pytest.raises(Unauthorized):
+        await log_in(made, other.contact.email, code=codes[0])
+    assert (await log_in(made, code=codes[0]))[1].recovery == 9
+
+
+async def test_guesses_of_recovery_codes_are_limited_as_any_code(made):
+    _, _, codes = await with_totp(made)
+    for n in range(10):
+        with pytest.raises(Unauthorized):
+            await log_in(made, code="aaaa-bbbb-cccc-dddd", address=f"192.0.2.{n}")
+    with pytest.raises(TooMany):
+        await log_in(made, code=codes[0], address="192.0.2.99")
+
+
+async def test_new_recovery_codes_take_the_place_of_the_old(made):
+    account, _, old = await with_totp(made)
+    await log_in(made, code=old[0])
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.renew_recovery_codes(account, OTHER_PASSWORD)
+    assert list(refused.value.problems) == ["password"]
+    new = await made.accounts.renew_recovery_codes(account, PASSWORD)
+    assert not set(new) & set(old) and (await made.accounts.account(account.id)).recovery == 10
+    with pytest.raises(Unauthorized):
+        await log_in(made, code=old[1])
+    await log_in(made, code=new[0])
+
+
+async def test_without_two_factor_log_in_there_are_no_recovery_codes(made):
+    account, _, codes = await with_totp(made)
+    account = await made.accounts.end_totp(account, PASSWORD)
+    assert (account.totp, account.recovery) == (False, 0)
+    with pytest.raises(Conflict):
+        await made.accounts.renew_recovery_codes(account, PASSWORD)
+    secret, _ = await made.accounts.begin_totp(account, PASSWORD)
+    await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    with pytest.raises(Unauthorized):
+        await log_in(made, code=codes[0])
+
+
+async def test_recovery_codes_lie_in_redis_as_hashes_under_the_seal(made):
+    account, _, codes = await with_totp(made)
+    person = await made.accounts._office.people.get(account.id)
+    stored = repr(person.secrets)  # as it is once it has been opened
+    assert not any(code in stored or code.replace("-", "") in stored for code in codes)
+
+
+async def test_who_has_lost_every_code_gets_in_by_an_operators_link_and_the_password(made):
+    account, _, codes = await with_totp(made)
+    cookie, _ = await log_in(made, code=codes[0])
+    made.clock.forward(0.001)
+    mail = await made.accounts.offer_end_of_totp(account.id, "admin")
+    assert mail == (await made.outbox.list(1))[0].id and (await made.outbox.read(mail)).to == FORM["email"]
+    link = await token(made)
+    assert await made.accounts.ends_totp(link) and (await made.accounts.account(account.id)).totp
+    with pytest.raises(InvalidForm) as refused:
+        await made.accounts.end_totp_by_link(link, OTHER_PASSWORD)
+    assert list(refused.value.problems) == ["password"]
+    assert not (await made.accounts.end_totp_by_link(link, PASSWORD)).totp
+    await log_in(made)
+    with pytest.raises(NotFound):
+        await made.accounts.end_totp_by_link(link, PASSWORD)
+    assert (await made.outbox.list(1))[0].subject == "Two-factor log-in is off" and await made.sessions.find(cookie)
+    told = [(c["who"], c["what"].removeprefix(f"accounts/{account.id}/")) for c in await made.registry.audit(2)]
+    assert told == [("partner:blog", "totp"), ("admin", "totp/link")]
+
+
+async def test_a_link_for_a_lost_authenticator_is_short_lived_single_and_guarded(made, clock):
+    account, *_ = await with_totp(made)
+    links = []
+    for _ in range(2):
+        await made.accounts.offer_end_of_totp(account.id, "admin")
+        links.append(await token(made))
+    assert [await made.accounts.ends_totp(link) for link in links] == [False, True]
+    for _ in range(10):
+        with pytest.raises(InvalidForm):
+            await made.accounts.end_totp_by_link(links[1], "guess number one")
+    with pytest.raises(TooMany):
+        await made.accounts.end_totp_by_link(links[1], PASSWORD)
+    clock.forward(DAY_S)
+    assert not await made.accounts.ends_totp(links[1])
+    await made.accounts.end_totp(account, PASSWORD)
+    with pytest.raises(Conflict):
+        await made.accounts.offer_end_of_totp(account.id, "admin")
+    with pytest.raises(NotFound):
+        await made.accounts.offer_end_of_totp("nobody", "admin")
 
 
 async def set_by_link(made, account):
@@ -729,7 +842,7 @@ async def test_a_log_in_that_began_before_a_new_password_is_none(made, monkeypat
 
 
 async def test_codes_end_with_the_password(made):
-    account, _ = await with_totp(made)
+    account, *_ = await with_totp(made)
     with pytest.raises(InvalidForm):
         await made.accounts.end_totp(account, OTHER_PASSWORD)
     assert not (await made.accounts.end_totp(account, PASSWORD)).totp

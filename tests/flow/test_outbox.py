@@ -5,6 +5,7 @@ import ssl
 from email import message_from_bytes
 from email.policy import default
 
+import pyotp
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -397,6 +398,11 @@ async def test_every_mail_can_be_written(made):
     await made.accounts.correct(account, {"email": "new@quux.example"}, account.version, PASSWORD)
     await made.accounts.confirm(await token(made), PASSWORD)
     await made.accounts.change_password(await made.accounts.account(account.id), PASSWORD, "another long password")
+    secret, _ = await made.accounts.begin_totp(account, "another long password")
+    codes = await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    await made.accounts.log_in("new@quux.example", "another long password", codes[0], PEER)
+    await made.accounts.offer_end_of_totp(account.id, "admin")
+    await made.accounts.end_totp(account, "another long password")
     for role, subject in ((Role.OPERATOR, ""), (Role.CLIENT, "shop")):
         await made.accounts.invite(role, subject, f"{role}@x.example", "admin")
     await client(made)

@@ -214,6 +214,10 @@ class MemoryParties:
             raise InvalidForm({"subject": f"There is no {role} {subject!r}."})
         return "/portal/welcome/nobody.t"
 
+    async def offer_end_of_totp(self, account, who):
+        self.asked.append((account, who))
+        return "m7"
+
     async def first_link(self):
         return None if self.operators else "/portal/welcome/operators.t"
 
@@ -287,6 +291,12 @@ async def test_the_first_operators_link_is_made_while_there_is_none(people):
     people.parties.operators = 1
     assert "operator already" in (await people.run("account", "first-link")).stdout
     assert json.loads((await people.run("account", "first-link", "--json")).stdout) == {"url": None}
+
+
+async def test_who_has_lost_an_authenticator_is_mailed_a_link(people):
+    done = await people.run("account", "end-two-factor", "0a")
+    assert "pixeld mail show m7" in done.stdout and people.parties.asked == [("0a", "admin")]
+    assert json.loads((await people.run("account", "end-two-factor", "0a", "--json")).stdout) == {"mail": "m7"}
 
 
 async def test_accounts_are_listed(people):

@@ -1,9 +1,10 @@
 """The admin API around accounts, on real services and a real Valkey."""
 
+import pyotp
 import pytest
 
 from pixeld.web import admin, keys
-from tests.accounts import SHOP, URL, services
+from tests.accounts import PASSWORD, SHOP, URL, client, services
 
 TOKEN = "the-admin-token"
 
@@ -38,6 +39,19 @@ async def test_an_invitation_is_mailed_shown_and_audited(api, made):
     assert (await made.registry.audit(1))[0]["who"] == "admin"
 
 
+async def test_a_lost_authenticator_is_mailed_a_link(api, made):
+    account = await client(made)
+    said = await answer(await api.post(f"/api/accounts/{account.id}/end-two-factor"), 409)
+    assert "no two-factor log-in" in said["detail"]
+    secret, _ = await made.accounts.begin_totp(account, PASSWORD)
+    await made.accounts.confirm_totp(account, pyotp.TOTP(secret).at(made.clock() // 1000))
+    offered = await answer(await api.post(f"/api/accounts/{account.id}/end-two-factor"), 201)
+    assert (await made.outbox.read(offered["mail"])).subject == "Turn two-factor log-in off"
+    change = (await made.registry.audit(1))[0]
+    assert (change["who"], change["what"]) == ("admin", f"accounts/{account.id}/totp/link")
+    assert (await api.post("/api/accounts/nobody/end-two-factor")).status == 404
+
+
 async def test_policies_are_posted_and_listed(api):
     body = {"summary": "A newsletter.", "changes_use": True, "question": "May we?"}
     assert (await answer(await api.post("/api/policies", json=body), 201))["number"] == 2
@@ -66,7 +80,7 @@ async def test_bad_input_is_named(api, path, body, code, field):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [(route.method, route.path.replace("{mail}", "m")) for route in admin.people.ROUTES], ids=str
+    ("method", "path"), [(route.method, route.path.replace("{mail}", "m").replace("{account}", "a")) for route in admin.people.ROUTES], ids=str
 )
 async def test_every_route_needs_the_token_and_the_portal(api, aiohttp_client, method, path):
     assert (await api.request(method, path, headers={"Authorization": "Bearer other"})).status == 401

@@ -131,13 +131,50 @@ async def test_a_second_factor_is_set_up_and_taken_away(made, people, partner, c
     assert page.one("img", class_="qr").get("src").startswith("data:image/svg+xml") and page.one("img", class_="qr").get("alt")
     page = await partner.post(confirm, page.form(confirm) | {"code": "000000"})
     assert page.status == 400 and page.problem("code") and page.form(confirm)["secret"] == secret  # no other scan
-    await partner.post(confirm, page.form(confirm) | {"code": pyotp.TOTP(secret).at(clock() // 1000)})
-    assert "is on" in (await partner.follow()).text
+    page = await partner.post(confirm, page.form(confirm) | {"code": pyotp.TOTP(secret).at(clock() // 1000)})
+    assert "is on" in page.text and len(page.one("textarea", id="codes").text.split()) == 10
     assert (await made.accounts.account(people["partner"].id)).totp
     page = await partner.submit(f"{ACCOUNT}/two-factor", end, password="wrong")
     assert page.status == 400 and page.problem("password")
     await partner.submit(f"{ACCOUNT}/two-factor", end, password=PASSWORD)
     assert not (await made.accounts.account(people["partner"].id)).totp
+
+
+async def test_recovery_codes_are_shown_once_and_made_anew(people, made, partner, browser, clock):
+    codes = f"{ACCOUNT}/two-factor/codes"
+    assert "is off" in (await partner.get(codes)).text
+    secret, _ = await made.accounts.begin_totp(people["partner"], PASSWORD)
+    first, *_ = await made.accounts.confirm_totp(people["partner"], pyotp.TOTP(secret).at(clock() // 1000))
+    someone = browser()
+    page = await someone.submit("/portal/login", email=PARTNER, password=PASSWORD)
+    fields = page.form("/portal/login") | {"password": PASSWORD}
+    page = await someone.post("/portal/login", fields | {"recovery": "aaaa-bbbb-cccc-dddd"})
+    assert page.status == 401 and page.problem("email")
+    page = await someone.post("/portal/login", page.form("/portal/login") | {"password": PASSWORD, "recovery": first})
+    assert page.location == "/portal/" and "9 of your recovery codes are left" in (await someone.get(f"{ACCOUNT}/two-factor")).text
+    page = await someone.submit(codes, password="wrong")
+    assert page.status == 400 and page.problem("password")
+    page = await someone.submit(codes, password=PASSWORD)
+    shown = page.one("textarea", id="codes").text.split()
+    assert len(shown) == 10 and first not in shown and "don't work any more" in page.text
+    assert shown[0] not in (await someone.get(codes)).text
+
+
+async def test_an_operators_link_and_the_password_turn_two_factor_log_in_off(people, made, browser, clock):
+    secret, _ = await made.accounts.begin_totp(people["partner"], PASSWORD)
+    await made.accounts.confirm_totp(people["partner"], pyotp.TOTP(secret).at(clock() // 1000))
+    mail = await made.outbox.read(await made.accounts.offer_end_of_totp(people["partner"].id, "admin"))
+    path = re.search(r"https://track\.example(/portal/second-factor/\S+)", mail.body)[1]
+    assert path not in str((await made.accounts.export(people["partner"]))["mails"])  # who is at the browser does not get it
+    someone = browser()
+    page = await someone.submit(path, password="wrong")
+    assert page.status == 400 and page.problem("password")
+    fields = page.form(path) | {"password": PASSWORD}
+    await someone.post(path, fields)
+    assert "is off" in (await someone.follow()).text
+    await someone.log_in(PARTNER)
+    for page in (await someone.get(path), await browser().get(path)):
+        assert page.status == 404 and "doesn't work any more" in page.text
 
 
 async def test_a_code_without_a_secret_is_refused(partner):

@@ -16,7 +16,7 @@ GETS = [page for page in PAGES if page.method == "GET"]
 POSTS = [page for page in PAGES if page.method == "POST"]
 WHO = {"nobody": None, "partner": PARTNER, "client": CLIENT, "operator": OPERATOR}
 VALUES = {"{token}": "x.y", "{client}": "shop", "{key}": "0", "{partner}": "blog", "{account}": "0", "{mail}": "0"}
-OPEN = {"/confirm/{token}": 404, "/welcome/{token}": 404}  # else 200
+OPEN = dict.fromkeys(("/confirm/{token}", "/second-factor/{token}", "/welcome/{token}"), 404)  # else 200
 THERE = {"": 303, "/": 303, "/consent": 303}  # what leads on
 # of memberships and mails that aren't there
 THERE |= dict.fromkeys(

@@ -110,12 +110,29 @@ async def begin_two_factor(request: web.Request) -> web.Response:
 
 
 async def confirm_two_factor(request: web.Request) -> web.Response:
-    """A first code shows that the app has the secret; from now on codes are wanted."""
+    """A first code shows that the app has the secret; from now on codes are wanted. Recovery codes are in the answer to this
+    very request, and nowhere after that: so it is no redirect.
+    """
     try:
-        await request.app[keys.ACCOUNTS].confirm_totp(sessions.account(request), posted(request).get("code", ""))
+        codes = await request.app[keys.ACCOUNTS].confirm_totp(sessions.account(request), posted(request).get("code", ""))
     except BadInput as error:
         return _secret(request, Form.again(request, error))
-    return see_other(_TWO_FACTOR, "Two-factor log-in is on. The next log-in asks for a code.")
+    return page(request, "recovery_codes.html", codes=codes, begun=True)
+
+
+async def recovery_codes_form(request: web.Request) -> web.Response:
+    """What recovery codes are for, and the password that takes new ones."""
+    return page(request, "recovery_codes.html", codes=[], begun=False)
+
+
+async def renew_recovery_codes(request: web.Request) -> web.Response:
+    """New recovery codes, shown in this answer only; the old ones end."""
+    account, given = sessions.account(request), posted(request).get("password", "")
+    try:
+        codes = await request.app[keys.ACCOUNTS].renew_recovery_codes(account, given)
+    except BadInput as error:
+        return page(request, "recovery_codes.html", form=Form.again(request, error), codes=[], begun=False)
+    return page(request, "recovery_codes.html", codes=codes, begun=False)
 
 
 def _secret(request: web.Request, form: Form) -> web.Response:
@@ -196,6 +213,8 @@ PAGES = tuple(
         ("POST", "/account/two-factor/begin", begin_two_factor),
         ("POST", "/account/two-factor/confirm", confirm_two_factor),
         ("POST", "/account/two-factor/end", end_two_factor),
+        ("GET", "/account/two-factor/codes", recovery_codes_form),
+        ("POST", "/account/two-factor/codes", renew_recovery_codes),
         ("GET", "/account/data.json", download),
         ("GET", "/account/remove", remove_form),
         ("POST", "/account/remove", remove),

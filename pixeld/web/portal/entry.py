@@ -80,7 +80,7 @@ async def log_in_form(request: web.Request) -> web.StreamResponse:
 async def log_in(request: web.Request) -> web.StreamResponse:
     """Open a session, under a new cookie. An account with a second factor is asked for its code in a second step."""
     form = posted(request)
-    given = (form.get("email", ""), form.get("password", ""), form.get("code", ""))
+    given = (form.get("email", ""), form.get("password", ""), form.get("code", "") or form.get("recovery", ""))
     values = {"email": given[0], "next": form.get("next", "")}
     try:
         cookie, _ = await request.app[keys.ACCOUNTS].log_in(*given, address(request))
@@ -137,6 +137,24 @@ async def reset(request: web.Request) -> web.Response:
     except BadInput as error:
         return page(request, "reset.html", form=Form.again(request, error), action=request.path)
     return see_other(LOGIN, "Your new password is set. Wherever you were logged in, you have been logged out.")
+
+
+async def end_two_factor_form(request: web.Request) -> web.Response:
+    """The password, behind an operator's link for who has lost the authenticator."""
+    if not await request.app[keys.ACCOUNTS].ends_totp(request.match_info["token"]):
+        return page(request, "old_link.html", status=404, what="second-factor")
+    return page(request, "end_two_factor.html", action=request.path)
+
+
+async def end_two_factor(request: web.Request) -> web.Response:
+    """No code is wanted any more: on to log-in."""
+    try:
+        await request.app[keys.ACCOUNTS].end_totp_by_link(request.match_info["token"], posted(request).get("password", ""))
+    except NotFound:
+        return page(request, "old_link.html", status=404, what="second-factor")
+    except BadInput as error:
+        return page(request, "end_two_factor.html", form=Form.again(request, error), action=request.path)
+    return see_other(LOGIN, "Two-factor log-in is off. You can log in with your password now.")
 
 
 async def welcome_form(request: web.Request) -> web.Response:
@@ -200,6 +218,8 @@ PAGES = (
     Page("POST", "/reset", ask_reset, _EVERYBODY),
     Page("GET", "/reset/{token}", reset_form, _EVERYBODY),
     Page("POST", "/reset/{token}", reset, _EVERYBODY),
+    Page("GET", "/second-factor/{token}", end_two_factor_form, _EVERYBODY),
+    Page("POST", "/second-factor/{token}", end_two_factor, _EVERYBODY),
     Page("GET", "/welcome/{token}", welcome_form, _EVERYBODY),
     Page("POST", "/welcome/{token}", welcome, _EVERYBODY),
 )
