@@ -45,7 +45,11 @@ _AGAIN_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # before a worker is started again, b
 _WELL_S = 30.0  # who answered for so long has not failed at starting
 _STOP_SHARE = 0.8  # of shutdown_s: a worker that takes longer to stop is killed, so that what it shipped is still flushed
 # A worker imports what this process would: its modules are looked for in the same places, and not in the current folder first.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from pixeld.parts.worker import main; main(sys.argv[1])"
+# Until it reads certificates, a SIGHUP to its group has nothing for it to do, and must not end it.
+_PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.path[:] = sys.argv[2:]; "
+    "from pixeld.parts.worker import main; main(sys.argv[1])"
+)
 
 
 class Worker:

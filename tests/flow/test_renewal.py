@@ -1,17 +1,20 @@
 """SIGHUP to a running `pixeld serve`: certificates are read anew, in workers too, and nobody is cut off."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import ssl
+import sys
 from itertools import count
 
 import pytest
 
+from pixeld.parts import crew
 from tests.certificates import certificate
 from tests.flow.test_workers import runs, until, workers
-from tests.process import pixeld
+from tests.process import Process, pixeld
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +121,46 @@ async def test_the_demo_belongs_to_its_terminal(tmp_path):
     async with pixeld(tmp_path / "data", "demo") as server:
         server.child.send_signal(signal.SIGHUP)
         assert await server.gone() == 0
+
+
+async def test_a_start_is_not_ended_by_a_reload(tmp_path):
+    """Sent as soon as the process looks for its settings, which it does first of all."""
+    config = tmp_path / "config.toml"
+    os.mkfifo(config)
+    server = Process(tmp_path / "data", config=config)
+    starting = asyncio.create_task(server.start())
+    while True:
+        try:
+            end = os.open(config, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nobody reads it yet
+                raise
+            await asyncio.sleep(0.005)
+    server.child.send_signal(signal.SIGHUP)
+    os.write(end, b"\n")
+    os.close(end)
+    await starting
+    assert await server.stop() == 0
+
+
+IMPORTED = "import sys; print('imported', flush=True); sys.stdin.read()\ndef main(_): sys.exit(7)\n"
+
+
+async def test_a_workers_start_is_not_ended_by_a_reload_of_its_group(tmp_path):
+    """Sent while its modules are imported, of which one waits here."""
+    parts = tmp_path / "pixeld" / "parts"
+    parts.mkdir(parents=True)
+    for path in (parts, parts.parent):
+        (path / "__init__.py").touch()
+    (parts / "worker.py").write_text(IMPORTED)
+    program = (sys.executable, "-P", "-c", crew._PROGRAM, "0", str(tmp_path), *sys.path)
+    pipe = asyncio.subprocess.PIPE
+    worker = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe)
+    assert await worker.stdout.readline() == b"imported\n"
+    worker.send_signal(signal.SIGHUP)
+    await worker.communicate(b"")
+    assert worker.returncode == 7
 
 
 async def test_without_certificates_nothing_ends(tmp_path):
