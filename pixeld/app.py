@@ -45,10 +45,11 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, house, keys, portal, server, tenants
+from pixeld.web import admin, house, keys, portal, server, tenants, visitor
 from pixeld.web import demo as demo_pages
 from pixeld.web.certificates import Certificate
 from pixeld.web.rate import Limiter
+from pixeld.web.visitor.cookies import Jar
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -139,7 +140,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     metrics = Metrics()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     tasks = Tasks(stack, failed)
-    load_policy(settings)  # what is wrong with it is told before anything is touched
+    _, p3p = load_policy(settings)  # what is wrong with it is told before anything is touched
     public_socket = (server.reserve if settings.workers else server.bind)(settings.host, settings.port)
     stack.callback(public_socket.close)
     settings = replace(settings, port=public_socket.getsockname()[1])
@@ -150,11 +151,11 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     settings = replace(settings, redis_url=settings.redis_url or await _embedded_redis(stack, tasks, settings))
     links = link(stack, settings, settings.redis_url or "")
 
-    node = Node(settings, data, links, metrics, clock)
+    node, keyring = Node(settings, data, links, metrics, clock), data.keyring(settings.signing_keys)
     visitors = Visitors(os.urandom)
     intake = None
     if not settings.workers:
-        intake = Intake(stack, settings, node, metrics, data.keyring(settings.signing_keys), visitors, clock)
+        intake = Intake(stack, settings, node, metrics, keyring, visitors, clock)
     changed = intake.changed if intake else lambda _: None
     registry = Registry(links.redis, clock, changed=changed, keep=data.keep_registry, kept=data.registry())
     await node.open(stack, registry)
@@ -197,9 +198,11 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     tracker_url = settings.tracker_url
     home = house.application(intake.origin if intake else None)  # workers find where visitors are, and tell it
+    jar = Jar(settings.referral_cookie, settings.landing_cookie)
+    visitor.add_routes(home, visitor.Services(registry, keyring, jar, p3p))
     if parties is not None:
         _furnish(home, settings, parties, registry, reports, decisions, operations)
-    if parties is not None and intake is None:
+    if intake is None:
         place = data.socket("house.sock")
         stack.callback(place.unlink, missing_ok=True)
         house_listener = await server.listen_plainly(home, server.bind_unix(place))

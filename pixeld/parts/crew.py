@@ -288,7 +288,7 @@ class Crew:
     ) -> None:
         self.settings, self.holder, self.links, self.flushers, self.metrics = settings, holder, links, flushers, metrics
         self._visitors, self._clock = visitors, clock
-        self.house: str | None = None  #: the socket at which workers ask for what they don't know, if there is one
+        self.house = ""  #: the socket at which workers ask for what they don't know; there before they start
         self.workers = [Worker(self, number) for number in range(settings.workers)]
 
     def salts(self) -> dict[int, bytes]:

@@ -27,7 +27,7 @@ from pixeld.settings import Settings
 from pixeld.storage.registry import Registry
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import handon, house, server
+from pixeld.web import handon, server
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.7  # a look that Redis doesn't answer: the office waits a second for what this one says then
@@ -77,7 +77,7 @@ class Worker:
             self._take(given["salts"])
             late = limit(settings.shutdown_s)
             async with AsyncExitStack() as stack:
-                node = await self._start(stack, failed, settings, given["holder"], given["house"])
+                node = await self._start(stack, failed, settings, given["holder"], Path(given["house"]))
                 channel.tell("ready", node=node.data.node)
                 await self._stop.wait()
                 late.start()
@@ -95,7 +95,7 @@ class Worker:
         return _FAILED if failed.done() and failed.exception() else 0
 
     async def _start(
-        self, stack: AsyncExitStack, failed: asyncio.Future[None], settings: Settings, holder: str, home: str | None
+        self, stack: AsyncExitStack, failed: asyncio.Future[None], settings: Settings, holder: str, home: Path
     ) -> Node:
         tasks = Tasks(stack, failed)
         bound = server.bind(settings.host, settings.port, shared=True)
@@ -112,8 +112,7 @@ class Worker:
         await node.open(stack, self._registry)
         node.start(stack, tasks, self._flushed, nothing, _LOOK_S)
         tasks.start("registry", self._registry.follow())
-        app = house.application(intake.origin) if home is None else handon.application(Path(home), intake.origin)
-        await intake.listen(stack, bound, app)
+        await intake.listen(stack, bound, handon.application(home, intake.origin))
         gc.freeze()  # what start-up made lives for ever; other thresholds for the rest save nothing that shows
         self._node = node
         log.info("a worker answers", extra={"node": data.node, "epoch": node.epoch})

@@ -21,8 +21,11 @@ from pixeld.tracking.query import coded, form_text, split, url_text
 from pixeld.tracking.replies import GIF, Replies, Reply, dropped
 
 PREFIX = "/t/"
+#: Pages about one client. They lie below PREFIX because its referral cookie is sent nowhere else, and are no tracking.
+PAGE = rf"{PREFIX}{ID}/(?:my-data|opt-out)"
 MAX_SUB_ID, MAX_PARTNER_CLICK_ID, MAX_CREATIVE, MAX_ORDER_ID, MAX_COUPON = 500, 256, 64, 128, 64
 _PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(l|o)\.gif)", re.ASCII)
+_PAGE = re.compile(PAGE, re.ASCII)
 _DAY_S = 86_400
 LANDING, OK = Kind("landing", "", "", ()), "ok"  # the landing beacon is answered as a kind of event is, but stores none
 # Plain strings: to look a member up takes 60 ns, to encode or hash one as much again.
@@ -32,6 +35,15 @@ _HUMAN, _BOT, _PREFETCH, _HEAD, _NOT_A_MEMBER, _BAD_DEEP_LINK = map(str, Quality
 # What to send; the encoded event that is to be stored first, or None; and what it is counted as: its kind, and a Quality, a
 # Drop, or OK. Plain, because to make and to drop a named one takes 0.15 µs longer.
 Answer = tuple[Reply, bytes | None, tuple[str, str]]
+
+
+class NotTracking(Exception):
+    """An address below PREFIX that is a page's."""
+
+
+def tracks(path: str) -> bool:
+    """Whether a path is the tracker's to answer."""
+    return path.startswith(PREFIX) and _PAGE.fullmatch(path) is None
 
 
 class _Shop:
@@ -68,7 +80,7 @@ _Found = tuple[Kind, _Shop, str]  # what a path names: kind, client, and partner
 class Tracker:
     """Answers for one snapshot of the registry; `snapshot` None means that it has not been read yet.
 
-    `random(n)` gives n unguessable bytes. `answer` never raises for any request.
+    `random(n)` gives n unguessable bytes. `answer` raises NotTracking for a page's address, and nothing else for any request.
     """
 
     def __init__(
@@ -142,6 +154,8 @@ class Tracker:
         """For a path that names nothing, or no client that is there, or not yet."""
         match = _PATH.fullmatch(path)
         if match is None:
+            if not tracks(path):
+                raise NotTracking
             return self._no_path, None, ("none", Drop.BAD_PATH)
         kind, _ = _named(match)
         if self._snapshot is None:

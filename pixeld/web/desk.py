@@ -13,7 +13,7 @@ from multidict import MultiMapping, istr
 from pixeld.domain.events import CLICK, IMPRESSION, Drop
 from pixeld.domain.ports import Intake
 from pixeld.metrics import Metrics
-from pixeld.tracking.answer import Answer, Tracker
+from pixeld.tracking.answer import Answer, NotTracking, Tracker
 from pixeld.tracking.audience import Browser
 from pixeld.tracking.replies import Reply
 from pixeld.web.origin import Origin, Peer
@@ -79,7 +79,8 @@ class Desk:
     def take(self, case: Case, method: str, target: str, cookie: str, forwarded: str, said: Said, peer: Peer) -> None:
         """Answer a request; `case.reply` is there at once, or as soon as its event is stored or can't be.
 
-        `forwarded` is its `X-Forwarded-For`, which nobody looks at unless `peer` is trusted.
+        `forwarded` is its `X-Forwarded-For`, which nobody looks at unless `peer` is trusted. Raises NotTracking as the
+        tracker does, and has then done nothing.
         """
         now_ms = self.clock()
         if not self._date_from_ms <= now_ms < self._date_from_ms + 1000:
@@ -103,7 +104,9 @@ class Desk:
         self.answers[counted] += 1
 
     def failed(self, error: Exception) -> None:
-        """Count and tell that an answer raised."""
+        """Count and tell that an answer raised; for a page's address, that is as it should be."""
+        if isinstance(error, NotTracking):
+            return
         self.metrics.add("pixeld_answer_errors_total")
         log.error("an answer failed; the request is tried again the ordinary way", exc_info=error)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from pixeld.tracking.answer import PREFIX
+from pixeld.tracking.answer import tracks
 
 CSP = "Content-Security-Policy"
 _SOURCES = {
@@ -43,7 +43,7 @@ def protect(app: web.Application, *, https: bool) -> None:
         headers["Strict-Transport-Security"] = f"max-age={_HSTS_S}"
 
     async def add(request: web.Request, response: web.StreamResponse) -> None:
-        if not request.path.startswith(PREFIX):
+        if not tracks(request.path):
             for name, value in headers.items():
                 response.headers.setdefault(name, value)
 

@@ -1,4 +1,5 @@
-"""The house: everything on the public listener that isn't tracking. The home page, the portal, the tenants' API: its rooms.
+"""The house: everything on the public listener that isn't tracking. The home page, the portal, the tenants' API: its rooms;
+and the visitors' own pages, which are there without any of these.
 
 It is one application. Without workers it is the public one itself, to which tracking is added. With workers the office has it
 behind a unix socket, and workers hand on to it what they don't know (`handon`): its handlers run in one process either way.

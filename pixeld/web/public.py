@@ -1,4 +1,4 @@
-"""The public listener's ordinary pages: the policy file, the privacy page, robots.txt."""
+"""The public listener's ordinary pages: the policy file, the privacy page, robots.txt, gpc.json."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pixeld.web import headers, keys
 from pixeld.web.responses import without_server
 
 _ROBOTS = "User-agent: *\nDisallow: /t/\n"
+# When what it states last became true (https://privacycg.github.io/gpc-spec/#gpc-support-resource): a date of the code.
+_GPC = b'{"gpc": true, "lastUpdate": "2026-11-26"}\n'
 _DAY = "public, max-age=86400"  # what the policy file itself states as its expiry
 
 
@@ -18,6 +20,7 @@ def add_routes(app: web.Application, *, p3p: bool, https: bool) -> None:
     app.on_response_prepare.append(without_server)
     app.router.add_get("/privacy", privacy)
     app.router.add_get("/robots.txt", robots)
+    app.router.add_get("/.well-known/gpc.json", gpc)
     if p3p:
         app.router.add_get("/w3c/p3p.xml", policy_file)
 
@@ -36,3 +39,8 @@ async def privacy(request: web.Request) -> web.Response:
 async def robots(request: web.Request) -> web.Response:
     """Crawlers have no business with tracking addresses."""
     return web.Response(text=_ROBOTS)
+
+
+async def gpc(request: web.Request) -> web.Response:
+    """That Global Privacy Control is obeyed here."""
+    return web.Response(body=_GPC, content_type="application/json", headers={"Cache-Control": _DAY})

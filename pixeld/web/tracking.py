@@ -9,6 +9,7 @@ import asyncio
 
 from aiohttp import web
 
+from pixeld.tracking.answer import PAGE, PREFIX
 from pixeld.web.desk import Case, Desk
 from pixeld.web.responses import without_server
 
@@ -20,7 +21,8 @@ def add_routes(app: web.Application, desk: Desk) -> None:
     app[DESK] = desk
     if without_server not in app.on_response_prepare:
         app.on_response_prepare.append(without_server)
-    app.router.add_get(r"/t/{tail:[\s\S]*}", handle, allow_head=True)  # not ".*", which leaves %0a to aiohttp's 404
+    pages = rf"(?!{PAGE.removeprefix(PREFIX)}\Z)"  # of the house: a worker has no route for them, and hands them on
+    app.router.add_get(rf"/t/{{tail:{pages}[\s\S]*}}", handle, allow_head=True)  # not ".*", which leaves %0a to aiohttp's 404
 
 
 async def handle(request: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ from tests.services import free_port
 
 pytestmark = pytest.mark.slow
 FURNISHED = Path(__file__).with_name("furnished.py")
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
 NAMED = {"X-Forwarded-For": "203.0.113.9", "X-Pixeld-Address": "198.51.100.1"}
 
 
@@ -79,10 +80,21 @@ async def test_while_the_office_stands_still_visitors_of_the_house_wait_and_trac
         assert {reply.status for reply, _ in await gather(*waiting)} == {200}
 
 
-async def test_without_the_portal_there_is_no_house(tmp_path):
-    async with pixeld(tmp_path / "data", workers=1, portal=False) as server:
-        assert (await ask(server, "GET", "/portal/login"))[0].status == 404
-        assert not (tmp_path / "data" / "house.sock").exists()
+@pytest.mark.parametrize("number", [0, 2], ids=["one process", "two workers"])
+async def test_without_the_portal_visitors_still_have_their_pages(number, tmp_path):
+    async with pixeld(tmp_path / "data", workers=number, portal=False) as server:
+        cookie = None
+        for _ in range(4):
+            assert (await ask(server, "GET", "/portal/login"))[0].status == 404
+            reply, _ = await ask(server, "GET", "/t/shop/c/blog", **({"Cookie": cookie} if cookie else {}))
+            cookie = reply.headers["Set-Cookie"].partition(";")[0]
+            for path in ("/my-data", "/opt-out", "/t/shop/opt-out"):
+                assert (await ask(server, "GET", path))[0].status == 200
+            reply, body = await ask(server, "GET", "/t/shop/my-data", Cookie=cookie)
+            assert reply.status == 200 and b"you followed a link of" in body
+            reply, _ = await ask(server, "POST", "/t/shop/my-data", "do=delete", **FORM)
+            assert (reply.status, len(reply.headers.get_all("Set-Cookie"))) == (303, 2)
+            assert (await ask(server, "POST", "/opt-out", "do=opt-out", **FORM | {"Sec-Fetch-Site": "cross-site"}))[0].status == 403
 
 
 async def test_a_data_directory_whose_path_is_too_long_for_a_socket(tmp_path, furnished):

@@ -200,7 +200,8 @@ async def admin_tls(start, tmp_path, **_):
 async def portal(start, **_):
     for on in (True, False):
         async with start(workers=1, portal=on) as running:
-            assert (running.settings.data_dir / "house.sock").exists() is on
+            assert (await get(running, "/my-data"))[0] == 200  # visitors have theirs all the same
+            assert (await get(running, "/t/shop/my-data"))[0] == 200
             for path in ("/", "/portal/login"):
                 assert (await get(running, path))[0] == (200 if on else 404)
             invited = running.started.operator_url or ""

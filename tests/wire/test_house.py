@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
+from pixeld.domain.tokens import ID
 from pixeld.web import handon, house, server
 from pixeld.web.headers import protect
 from pixeld.web.origin import Origin
@@ -93,6 +94,7 @@ async def visit(request, start, tmp_path):
         direct = request.param == "one process"
         home = house.application(origin if direct else None)
         home.add_subapp("/portal", room.app)
+        home.router.add_route("*", f"/t/{{client:{ID}}}/my-data", room.echo)
         app, office = home, None
         if not direct:
             office = await server.listen_plainly(home, server.bind_unix(tmp_path / "house.sock"))
@@ -259,6 +261,25 @@ async def test_tracking_and_the_listener_s_own_pages_stay_where_they_are(visit, 
     assert (await here.peer.ask(request("/"))).status == 404
     await here.peer.send(click(2)[0] + request("/portal/echo") + click(3)[0])
     assert [(await here.peer.reply()).status for _ in range(3)] == [302, 200, 302]
+
+
+async def test_a_page_below_the_tracker_s_path_is_the_house_s_and_keeps_its_place(visit, fast_path):
+    here = await visit(fast_path=fast_path)
+    for path in ("/t/acme/my-data", "/t/nobody/my-data?view=card"):
+        reply = await here.peer.ask(request(path, "Cookie: a=b"))
+        assert reply.status == 200 and json.loads(reply.body)["target"] == path
+        assert "Content-Security-Policy" in reply.headers
+    raw = request("/t/acme/my-data", f"Content-Type: {FORM}", "Content-Length: 9", method="POST", body=b"do=delete")
+    assert (await echoed(here.peer, raw))["body"] == "do=delete"
+    fresh = await here.world.peer()  # whose first request decides that its parser is needed
+    await fresh.send(click(1)[0] + request("/t/acme/my-data") + click(2)[0])
+    assert [(await fresh.reply()).status for _ in range(3)] == [302, 200, 302]
+    for path in ("/t/acme/my-datax", "/t/acme/my-data/", "/t//my-data", "/t/UP/my-data", "/t/acme/x/my-data"):
+        reply = await here.peer.ask(request(path))
+        assert (reply.status, reply.headers["X-Pixeld"]) == (404, "dropped; reason=bad_path"), path
+        assert "Content-Security-Policy" not in reply.headers
+    assert not here.world.metrics.counts.get("pixeld_answer_errors_total")
+    assert here.world.outcomes == {("click", "bot"): 2, ("none", "bad_path"): 5}
 
 
 async def test_a_visitor_s_secrets_stay_his_own(visit):
