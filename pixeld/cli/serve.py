@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ file, and have no flag: other users of a machine can read its command lines."""
 def serve(config: Path | None, as_json: bool, **flags: Any) -> None:
     """Start the server; it runs until Ctrl-C or SIGTERM."""
     # Before 0.6 s of settings and imports: a reload that comes so early has nothing to read anew yet, and must end nothing.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with suppress(ValueError):  # called in another thread than the main one, which owns signals
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _run(config, flags, as_json, demo=False)
 
 
