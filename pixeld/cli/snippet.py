@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pixeld.cli.server import Server
 
 _LANDING = (
-    "Paste that one into the pages that visitors land on, where they come with a click id. Browsers that part the cookies of "
+    "Paste that one into the pages that visitors land on, where they come with a click id. Most browsers that part cookies of "
     "other sites, or block them, keep it for the shop's site all the same."
 )
 _WHERE = "\nPaste it once into the page that thanks for an order, and let the shop's template put in, each URL-encoded:"

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 import ssl
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
@@ -227,7 +228,12 @@ async def cookie_name(start, **_):
     async with start(cookie_name="other") as running:
         assert (await get(running))[1]["set-cookie"].startswith("other=")
     async with start(cookie_name="other", public_url="https://track.example", port=(port := free_port())):
-        assert b"\r\nSet-Cookie: __Secure-other=" in await raw(("127.0.0.1", port), plain("/t/shop/c/blog"))
+        clicked = await raw(("127.0.0.1", port), plain("/t/shop/c/blog"))
+        click_id = re.search(rb"pxid=([\w-]+)\r\n", clicked)[1]
+        landed = await raw(("127.0.0.1", port), plain(f"/t/shop/l.gif?click={click_id.decode()}"))
+        tail = b"; Max-Age=2592000; Secure; HttpOnly; SameSite=None"
+        assert b"\r\nSet-Cookie: __Secure-other=%s; Path=/t/shop/%s\r\n" % (click_id, tail) in clicked
+        assert b"\r\nSet-Cookie: __Host-other=%s; Path=/%s; Partitioned\r\n" % (click_id, tail) in landed
 
 
 async def p3p(start, **_):
