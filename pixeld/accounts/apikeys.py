@@ -10,6 +10,7 @@ import string
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pixeld.accounts.account import Account
 from pixeld.accounts.vault import digest
 from pixeld.domain.ports import Record, Records, Registry
 from pixeld.domain.reports import Scope
@@ -34,7 +35,9 @@ class KeyInfo(NamedTuple):
 
 
 class ApiKeys:
-    """Keys belong to a partner or a client, not to one of its accounts. `clock()` is milliseconds since 1970."""
+    """A key reads what its partner or client may, and ends with the account that made it. `clock()` is milliseconds since
+    1970.
+    """
 
     def __init__(self, records: Records, registry: Registry, clock: Callable[[], int]) -> None:
         self._records, self._registry, self._clock = records, registry, clock
@@ -63,6 +66,10 @@ class ApiKeys:
         found = [(id, await self._records.read("key", id)) for id in await self._records.ids("key")]
         keys = [_info(id, record.value) for id, record in found if record and _scope(record) == scope]
         return sorted(keys, key=lambda key: key.created_ms)
+
+    async def made_by(self, account: Account) -> builtins.list[KeyInfo]:
+        """The keys that an account made, oldest first."""
+        return [key for key in await self.list(account.scope) if key.who == account.who]
 
     async def revoke(self, scope: Scope, key_id: str, who: str) -> None:
         """End a key. NotFound when it isn't the scope's own."""

@@ -89,8 +89,8 @@ class OwnData:
         return held
 
     async def remove(self, account: Account, password: str) -> None:
-        """Erase the account and every personal datum of it, everywhere, at once. A partner's memberships end and its name
-        becomes its id, under which clicks and orders stay. InvalidForm (password), TooMany.
+        """Erase the account and every personal datum of it, everywhere, at once, and revoke the keys that it made. A partner's
+        memberships end and its name becomes its id, under which clicks and orders stay. InvalidForm (password), TooMany.
 
         The account's record goes last but for its sessions: a removal that fails in between can be repeated by logging in.
         """
@@ -98,6 +98,26 @@ class OwnData:
         if not await self._office.is_password(person, password):
             raise InvalidForm({"password": "This is not your password."})
         await self._erase(person, account.who)
+
+    async def remove_colleague(self, account: Account, colleague_id: str, password: str) -> None:
+        """As `remove` does with another account of the same client, whoever made which. `password` is that of `account`.
+        NotFound, InvalidForm (password), TooMany.
+        """
+        colleague = await self.of_client(account.subject if account.role is Role.CLIENT else "", colleague_id)
+        if not await self._office.is_password(await self._office.people.get(account.id), password):
+            raise InvalidForm({"password": "This is not your password."})
+        await self._erase(await self._office.people.get(colleague.id), account.who)
+
+    async def remove_of_client(self, client: str, account_id: str, who: str) -> None:
+        """As `remove` does, for an operator. NotFound when it isn't the client's account."""
+        await self._erase(await self._office.people.get((await self.of_client(client, account_id)).id), who)
+
+    async def of_client(self, client: str, account_id: str) -> Account:
+        """One of a client's accounts. NotFound."""
+        for person in await self._office.people.of(Role.CLIENT, client):
+            if person.account.id == account_id:
+                return person.account
+        raise NotFound("there is no such account of this client")
 
     async def remove_partner(self, partner: str, who: str) -> None:
         """Remove a partner for an operator: as `remove` does, whether or not it has an account. NotFound."""
@@ -122,6 +142,8 @@ class OwnData:
                 await office.people.erase(other.account.id)
         if account.role is Role.PARTNER:
             await self._end_partner(account.subject, who)
+        for key in await office.keys.made_by(account):
+            await office.keys.revoke(account.scope, key.id, who)
         await office.people.leave(account.role, account.subject, id)
         await office.people.release(person.account.contact.email)
         await office.registry.note(f"accounts/{id}", {"role": account.role, "subject": account.subject}, None, who)

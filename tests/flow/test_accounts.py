@@ -1112,11 +1112,53 @@ async def test_a_client_and_an_operator_take_theirs_along(made):
 
 async def test_one_of_a_clients_accounts_goes_and_the_others_stay(made):
     clara, dora = await client(made), await client(made, "dora@shop.example")
-    text, _ = await made.keys.create(clara.scope, "k", clara.who)
     await made.accounts.remove(clara, PASSWORD)
     assert await made.accounts.of_subject(Role.CLIENT, "shop") == [dora]
-    assert await made.keys.scope_of(text) == Scope.client("shop")  # the client's, not hers
     await client(made)
+
+
+async def by_herself(made, clara, dora):
+    await made.accounts.remove(clara, PASSWORD)
+
+
+async def by_a_colleague(made, clara, dora):
+    await made.accounts.remove_colleague(dora, clara.id, PASSWORD)
+
+
+async def by_an_operator(made, clara, dora):
+    await made.accounts.remove_of_client("shop", clara.id, "operator:x")
+
+
+@pytest.mark.parametrize("remove", [by_herself, by_a_colleague, by_an_operator])
+async def test_keys_end_with_the_account_that_made_them(made, remove):
+    clara, dora = await client(made), await client(made, "dora@shop.example")
+    hers, _ = await made.keys.create(clara.scope, "hers", clara.who)
+    theirs, info = await made.keys.create(dora.scope, "theirs", dora.who)
+    assert [key.name for key in await made.keys.made_by(clara)] == ["hers"]
+    cookie, _ = await log_in(made, clara.contact.email)
+    await remove(made, clara, dora)
+    with pytest.raises(Unauthorized):
+        await made.keys.scope_of(hers)
+    assert await made.keys.scope_of(theirs) == Scope.client("shop")
+    assert [key.id for key in await made.keys.list(dora.scope)] == [info.id]
+    assert await made.sessions.find(cookie) is None and await made.accounts.of_subject(Role.CLIENT, "shop") == [dora]
+
+
+async def test_a_colleague_is_of_the_same_client_and_goes_by_ones_own_password(made):
+    clara, other, blog = await client(made), await client(made, "eve@other.example", "other"), await partner(made, partner_id="shop")
+    for who in (other, blog):  # a partner may have the id of a client
+        with pytest.raises(NotFound):
+            await made.accounts.remove_colleague(who, clara.id, PASSWORD)
+    with pytest.raises(NotFound):
+        await made.accounts.remove_of_client("other", clara.id, "operator:x")
+    dora = await client(made, "dora@shop.example")
+    for _ in range(10):
+        with pytest.raises(InvalidForm) as refused:
+            await made.accounts.remove_colleague(dora, clara.id, "guess number one")
+        assert list(refused.value.problems) == ["password"]
+    with pytest.raises(TooMany):
+        await made.accounts.remove_colleague(dora, clara.id, PASSWORD)
+    assert await made.accounts.of_subject(Role.CLIENT, "shop") == [clara, dora]
 
 
 async def test_who_was_removed_can_register_again_under_another_id(made):

@@ -273,6 +273,17 @@ async def test_a_key_is_shown_once_listed_and_revoked(made, people, browser, ema
         await made.keys.scope_of(text)
 
 
+async def test_whose_keys_go_with_an_account_is_told_before(made, people, browser):
+    await made.keys.create(people["client"].scope, "Clara's sheet", people["client"].who)
+    made.clock.forward(1)
+    await made.keys.create(people["client"].scope, "Of somebody gone", "client:shop/gone")
+    clara = await browser().log_in(CLIENT)
+    page = await clara.get(f"{ACCOUNT}/remove")
+    assert "Clara's sheet" in page.text and "Of somebody gone" not in page.text
+    rows = [" ".join("".join(row.itertext()).split()) for row in (await clara.get("/portal/keys")).one("tbody")]
+    assert [("Clara " in row, "Nobody who has an account now" in row) for row in rows] == [(True, False), (False, True)]
+
+
 async def test_a_key_needs_a_name(people, partner):
     page = await partner.submit("/portal/keys", name="")
     assert page.status == 400 and page.problem("name")

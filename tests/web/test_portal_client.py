@@ -6,6 +6,7 @@ from pixeld.domain.commission import Terms
 from pixeld.domain.events import CLICK, ORDER
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Membership, Status
+from pixeld.errors import Unauthorized
 from pixeld.web.portal import sessions
 from tests import accounts, portal
 from tests.conftest import START_MS
@@ -457,6 +458,24 @@ async def test_a_colleague_is_invited_by_mail(made, client, browser):
     assert (await new.get("/portal/client/settings")).status == 200
     page = await client.get("/portal/client/colleagues")
     assert "Carl" in page.text and "Clara" in page.text and PARTNER.lower() not in page.text.lower()
+
+
+async def test_a_colleague_is_removed_with_the_keys_made(made, client, browser):
+    dora = await accounts.client(made, "dora@shop.example")
+    text, info = await made.keys.create(dora.scope, "Dora's sheet", dora.who)
+    hers = await browser().log_in("dora@shop.example")
+    page, path = await client.get("/portal/client/colleagues"), f"/portal/client/colleagues/{dora.id}/remove"
+    assert [link.get("href") for link in page.all("a") if link.get("href").endswith("/remove")] == ["/portal/account/remove", path]
+    page = await client.submit(path, password="wrong")
+    assert page.status == 400 and page.problem("password") and "Dora's sheet" in page.text and info.prefix in page.text
+    assert (await client.submit(path, password=portal.PASSWORD)).location == "/portal/client/colleagues"
+    assert "is removed" in (await client.follow()).text and "dora@" not in client.page.text
+    assert (await hers.get("/portal/client")).status == 303
+    with pytest.raises(Unauthorized):
+        await made.keys.scope_of(text)
+    (clara,) = await made.accounts.of_subject("client", "shop")
+    await client.submit(f"/portal/client/colleagues/{clara.id}/remove", password=portal.PASSWORD)
+    assert client.page.location == "/portal/login" and "__Host-pixeld" not in client.jar
 
 
 @pytest.mark.parametrize("email", ["", "x", CLIENT, PARTNER], ids=["none", "no address", "a colleague's", "a partner's"])

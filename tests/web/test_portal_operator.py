@@ -7,7 +7,7 @@ from pixeld.accounts.outbox import NotSent
 from pixeld.domain.commission import Terms
 from pixeld.domain.events import CLICK
 from pixeld.domain.registry import Status
-from pixeld.errors import WarehouseAway
+from pixeld.errors import Unauthorized, WarehouseAway
 from pixeld.web.keys import Health
 from pixeld.web.portal import sessions
 from tests import accounts, portal
@@ -167,6 +167,21 @@ async def test_a_client_gets_its_first_account_by_a_link_that_is_shown_once(made
     assert (await new.submit(path, contact_name="Bea", password=PASSWORD, terms="yes")).status == 303
     assert (await new.get("/portal/client")).status == 200
     assert link not in (await operator.get("/portal/operator/clients/books")).body.decode()
+
+
+async def test_a_clients_account_is_removed_with_the_keys_it_made(made, operator):
+    (clara,) = await made.accounts.of_subject("client", "shop")
+    text, info = await made.keys.create(clara.scope, "A sheet", clara.who)
+    invited = await operator.submit(SHOP, f"{SHOP}/invite", email="carl@shop.example")
+    for page in (invited, await operator.get(SHOP)):
+        assert "made 1 API key" in page.text and info.prefix in page.text and clara.contact.email not in page.text
+    await operator.submit(SHOP, f"{SHOP}/accounts/{clara.id}/remove")
+    assert "is removed" in (await operator.follow()).text and "Nobody can log in" in operator.page.text
+    with pytest.raises(Unauthorized):
+        await made.keys.scope_of(text)
+    fields = (await operator.get(SHOP)).form("/portal/logout")
+    for gone in (clara.id, "nobody"):
+        assert (await operator.post(f"{SHOP}/accounts/{gone}/remove", fields)).status == 404
 
 
 @pytest.mark.parametrize("path", [f"{SHOP}/invite", "/portal/operator/accounts"])

@@ -17,9 +17,10 @@ POSTS = [page for page in PAGES if page.method == "POST"]
 WHO = {"nobody": None, "partner": PARTNER, "client": CLIENT, "operator": OPERATOR}
 VALUES = {"{token}": "x.y", "{client}": "shop", "{key}": "0", "{partner}": "blog", "{account}": "0", "{mail}": "0"}
 OPEN = dict.fromkeys(("/confirm/{token}", "/second-factor/{token}", "/welcome/{token}"), 404)  # else 200
+OF_OTHERS = ("/client/colleagues/{account}/remove", "/operator/mail/{mail}")  # no such ones
 OF_MEMBERSHIPS = ("/client/partners/{partner}", "/client/partners/{partner}/commission", "/partner/messages/{client}")
 LEADS_ON = ("", "/", "/consent")
-MEMBERS = dict.fromkeys(LEADS_ON, 303) | {"/operator/mail/{mail}": 404}  # where there is a membership, and no such mail; else 200
+MEMBERS = dict.fromkeys(LEADS_ON, 303) | dict.fromkeys(OF_OTHERS, 404)  # where there is a membership; else 200
 THERE = MEMBERS | dict.fromkeys(OF_MEMBERSHIPS, 404)  # where there is none
 
 

@@ -183,7 +183,7 @@ def _word(account: Account) -> str:
 
 async def remove_form(request: web.Request) -> web.Response:
     """What a removal erases, and what stays."""
-    return page(request, "remove.html", word=_word(sessions.account(request)))
+    return await _removal(request, Form())
 
 
 async def remove(request: web.Request) -> web.Response:
@@ -195,10 +195,16 @@ async def remove(request: web.Request) -> web.Response:
             raise InvalidForm({"word": f"Type {word} here, exactly."})
         await request.app[keys.ACCOUNTS].remove(account, form.get("password", ""))
     except BadInput as error:
-        return page(request, "remove.html", form=Form.again(request, error), word=word)
+        return await _removal(request, Form.again(request, error))
     response = see_other(f"{PREFIX}/login", "Your account is removed, and your personal data is erased.")
     sessions.forget(response)
     return response
+
+
+async def _removal(request: web.Request, form: Form) -> web.Response:
+    account = sessions.account(request)
+    made = [] if account.role is Role.OPERATOR else await request.app[keys.API_KEYS].made_by(account)
+    return page(request, "remove.html", form=form, word=_word(account), keys=made)
 
 
 PAGES = tuple(

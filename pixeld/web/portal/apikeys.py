@@ -1,9 +1,10 @@
-"""Keys of the tenants' API: made and shown once, listed, revoked. They belong to the partner or the client."""
+"""Keys of the tenants' API: made and shown once, listed with who made them, revoked."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
+from pixeld.accounts.account import Role
 from pixeld.errors import BadInput
 from pixeld.web.portal import keys, sessions
 from pixeld.web.portal.forms import Form, posted
@@ -33,8 +34,14 @@ async def revoke(request: web.Request) -> web.Response:
 
 
 async def _show(request: web.Request, form: Form, text: str = "") -> web.Response:
-    found = await request.app[keys.API_KEYS].list(sessions.account(request).scope)
-    return page(request, "keys.html", form=form, keys=found, text=text, api=f"{request.app[keys.TRACKER_URL]}/api/v1")
+    account = sessions.account(request)
+    found = await request.app[keys.API_KEYS].list(account.scope)
+    makers: dict[str, str] = {}  # a partner has one account, which made them all
+    if account.role is Role.CLIENT:
+        colleagues = await request.app[keys.ACCOUNTS].of_subject(Role.CLIENT, account.subject)
+        makers = {each.who: each.contact.contact_name for each in colleagues}
+    api = f"{request.app[keys.TRACKER_URL]}/api/v1"
+    return page(request, "keys.html", form=form, keys=found, makers=makers, text=text, api=api)
 
 
 PAGES = (

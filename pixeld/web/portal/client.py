@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import AlreadyExists, BadInput
 from pixeld.web.portal import figures, keys, sessions
 from pixeld.web.portal.forms import Form, posted
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.pages import LOGIN, PREFIX, Audience, Page, page, see_other
 
 _SOME = 5  # applications that the overview shows; the others are behind a link
 
@@ -74,7 +75,8 @@ async def colleagues(request: web.Request) -> web.Response:
 async def _colleagues(request: web.Request, form: Form) -> web.Response:
     account = sessions.account(request)
     found = await request.app[keys.ACCOUNTS].of_subject(Role.CLIENT, account.subject)
-    return page(request, "client/colleagues.html", form=form, colleagues=found)
+    made = Counter(key.who for key in await request.app[keys.API_KEYS].list(account.scope))
+    return page(request, "client/colleagues.html", form=form, colleagues=found, made=made)
 
 
 async def invite(request: web.Request) -> web.Response:
@@ -90,6 +92,32 @@ async def invite(request: web.Request) -> web.Response:
     return see_other(f"{PREFIX}/client/colleagues", said)
 
 
+async def remove_colleague_form(request: web.Request) -> web.Response:
+    """Whose account goes, and which keys with it."""
+    return await _removal(request, Form())
+
+
+async def remove_colleague(request: web.Request) -> web.Response:
+    """Erase a colleague's account, once one's own password is given."""
+    account, password = sessions.account(request), posted(request).get("password", "")
+    try:
+        await request.app[keys.ACCOUNTS].remove_colleague(account, request.match_info["account"], password)
+    except BadInput as error:
+        return await _removal(request, Form.again(request, error))
+    if request.match_info["account"] != account.id:
+        return see_other(f"{PREFIX}/client/colleagues", "The account is removed, and the keys that it made are revoked.")
+    response = see_other(LOGIN, "Your account is removed, and your personal data is erased.")
+    sessions.forget(response)
+    return response
+
+
+async def _removal(request: web.Request, form: Form) -> web.Response:
+    subject, id = sessions.account(request).subject, request.match_info["account"]
+    colleague = await request.app[keys.ACCOUNTS].of_client(subject, id)
+    made = await request.app[keys.API_KEYS].made_by(colleague)
+    return page(request, "client/remove_colleague.html", form=form, colleague=colleague, keys=made, action=request.path)
+
+
 PAGES = tuple(
     Page(method, f"/client{path}", handler, Audience.CLIENT)
     for method, path, handler in (
@@ -97,5 +125,7 @@ PAGES = tuple(
         ("GET", "/pixel", pixel),
         ("GET", "/colleagues", colleagues),
         ("POST", "/colleagues", invite),
+        ("GET", "/colleagues/{account}/remove", remove_colleague_form),
+        ("POST", "/colleagues/{account}/remove", remove_colleague),
     )
 )

@@ -96,13 +96,14 @@ async def _client(
     request: web.Request, found: Client, form: Form, invited: Form | None = None, path: str = ""
 ) -> web.Response:
     today = request.app[keys.TODAY]()
+    accounts = await request.app[keys.ACCOUNTS].of_subject(Role.CLIENT, found.id)
     return page(
         request,
         "operator/client.html",
         form=form,
         status=400 if invited and invited.problems else 200,
         client=found,
-        accounts=await request.app[keys.ACCOUNTS].of_subject(Role.CLIENT, found.id),
+        accounts=[(account, await request.app[keys.API_KEYS].made_by(account)) for account in accounts],
         pays=figures.terms_text(in_force(found.commission, today), found.currency),
         zones=client_settings.zones(),
         invited=invited or Form(),
@@ -138,6 +139,13 @@ async def invite(request: web.Request) -> web.Response:
     except AlreadyExists as error:
         return await _client(request, found, form, Form({"email": email}, {"email": str(error)}))
     return await _client(request, found, form, path=path)
+
+
+async def remove_account(request: web.Request) -> web.Response:
+    """Erase one of a client's accounts, and revoke the keys that it made."""
+    client, who = request.match_info["client"], sessions.account(request).who
+    await request.app[keys.ACCOUNTS].remove_of_client(client, request.match_info["account"], who)
+    return see_other(f"{_CLIENTS}/{client}", "The account is removed, and the keys that it made are revoked.")
 
 
 async def partners(request: web.Request) -> web.Response:
@@ -201,6 +209,7 @@ PAGES = tuple(
         ("GET", "/clients/{client}", client),
         ("POST", "/clients/{client}", change_client),
         ("POST", "/clients/{client}/invite", invite),
+        ("POST", "/clients/{client}/accounts/{account}/remove", remove_account),
         ("GET", "/partners", partners),
         ("GET", "/partners/{partner}", partner),
         ("POST", "/partners/{partner}", rename),
