@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import ssl
 import sys
@@ -46,6 +47,11 @@ class Process:
         host, _, port = self.url.rpartition("/")[2].partition(":")
         self.address = host, int(port)
         return self
+
+    @property
+    def port(self):
+        """Where it really listens; its public address may say another port, which its visitors are told to look for here."""
+        return int(re.search(r":(\d+)$", (self.data_dir / "lock").read_text())[1])
 
     def browser(self, cookie=None):
         """A visitor's browser; it is closed when the process is left."""

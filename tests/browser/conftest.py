@@ -1,7 +1,6 @@
 """The demo under three names, each a site of its own to a browser, and a Chromium for each kind of profile."""
 
 import asyncio
-import re
 import shutil
 from contextlib import ExitStack, contextmanager
 
@@ -29,8 +28,7 @@ class Site:
 
     def __init__(self, run, process):
         self._run, self._process = run, process
-        # The port that it really listens on; browsers are told to go there when an address means 443.
-        self.port = int(re.search(r":(\d+)$", (process.data_dir / "lock").read_text())[1])
+        self.port = process.port
 
     def api(self, method, path, body=None):
         status, answer = self._run(self._process.api(method, path, body))

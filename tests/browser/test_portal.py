@@ -6,6 +6,7 @@ import shutil
 from contextlib import ExitStack
 from importlib.resources import files
 
+import pyotp
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -60,7 +61,7 @@ class Server:
 
     def __init__(self, run, process):
         self._run, self._process = run, process
-        self.port = int(re.search(r":(\d+)$", (process.data_dir / "lock").read_text())[1])
+        self.port = process.port
 
     def api(self, method, path, body=None):
         status, answer = self._run(self._process.api(method, path, body))
@@ -261,13 +262,17 @@ def test_a_page_of_clients_and_operators_is_open_to_them_all(staff, role, path):
     look(staff[role], path)
 
 
-def look(partner, path):
-    """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy."""
+def look(partner, path, *, stays=False):
+    """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy. `stays`: on the
+    page that is shown, which is no page to go to.
+    """
     for window, scheme in LOOKS:
         width, height = WINDOWS[window]
         partner.emulate(width, height, scheme)
-        partner.go(path)
+        if not stays:
+            partner.go(path)
         partner.driver.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+        partner.wait(lambda: partner.driver.execute_script("return document.getAnimations().length === 0"))
         wide = partner.driver.execute_script("return document.documentElement.scrollWidth")
         assert wide <= width, (path, window)
         if window in ("phone", "desktop"):
@@ -299,6 +304,8 @@ def test_at_the_end_the_account_is_removed(server, partner):
 def test_pages_that_are_seen_once_are_open_to_everybody(server, staff):
     server.api("POST", "/api/accounts/invitations", {"role": "client", "subject": "shop", "email": "carl@coffee.example"})
     look(staff["client"], server.link("carl@coffee.example"))
+    staff["client"].go("/portal/client/colleagues")
+    look(staff["client"], "/portal/account/remove")
     change = {"summary": "Orders are kept longer.", "changes_use": True, "question": "May we keep your orders longer?"}
     server.api("POST", "/api/policies", change)
     look(staff["client"], "/portal/consent")
@@ -306,3 +313,34 @@ def test_pages_that_are_seen_once_are_open_to_everybody(server, staff):
     staff["client"].press("Yes")
     staff["client"].go("/portal/client")
     assert staff["client"].driver.current_url.endswith("/portal/client")
+
+
+def test_two_factor_log_in_is_set_up_lost_and_turned_off(server, staff):
+    shop, codes = staff["client"], "/portal/account/two-factor/codes"
+    shop.go("/portal/account/two-factor")
+    shop.fill(password=PASSWORD)
+    shop.press("Set it up")
+    look(shop, "/portal/account/two-factor/begin", stays=True)
+    secret = shop.driver.find_element(By.ID, "secret-text").get_attribute("value")
+    shop.fill(code=pyotp.TOTP(secret).now())
+    shop.press("Turn it on")
+    look(shop, codes, stays=True)
+    code = shop.driver.find_element(By.ID, "codes").get_attribute("value").split()[0]
+    look(shop, "/portal/account/two-factor")
+    look(shop, codes)
+    shop.driver.delete_all_cookies()
+    shop.go("/portal/login")
+    shop.fill(email=STAFF["client"][0], password=PASSWORD)
+    shop.press("Log in")
+    look(shop, "/portal/login", stays=True)
+    shop.fill(password=PASSWORD, recovery=code)
+    shop.press("Log in")
+    assert shop.driver.current_url.endswith("/portal/client")
+    (account,) = [each for each in server.api("GET", "/api/accounts")["accounts"] if each["email"] == STAFF["client"][0]]
+    server.api("POST", f"/api/accounts/{account['id']}/end-two-factor")
+    look(shop, link := server.link(STAFF["client"][0]))
+    shop.go(link)
+    shop.fill(password=PASSWORD)
+    shop.press("Turn it off")
+    shop.go("/portal/account/two-factor")
+    assert "Off" in shop.says
