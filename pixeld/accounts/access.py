@@ -99,11 +99,11 @@ class Access:
 
     async def _set_password(self, account: Account, stored: str) -> None:
         office = self._office
-        await office.people.change(account.id, lambda person: person.with_secrets(password=stored))
-        await office.links.end(account.id)  # who asked for them may be the one whom the new password is to keep out
-        await office.sessions.close_all(account.id)
-        await office.outbox.send(account.contact.email, "password_changed", account.id)
-        await office.note(account, "password")
+        async with office.noted(account, "password"):
+            await office.people.change(account.id, lambda person: person.with_secrets(password=stored))
+            await office.links.end(account.id)  # who asked for them may be the one whom the new password is to keep out
+            await office.sessions.close_all(account.id)
+            await office.outbox.send(account.contact.email, "password_changed", account.id)
 
 
 def _rehashed(person: Person, before: object, after: str) -> Person:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pixeld.accounts.account import Account
+from pixeld.accounts.audit import noted
 from pixeld.accounts.vault import digest
 from pixeld.domain.ports import Record, Records, Registry
 from pixeld.domain.reports import Scope
@@ -57,8 +58,8 @@ class ApiKeys:
         text = f"pxk_{id}_" + "".join(secrets.choice(_ALPHABET) for _ in range(32))
         value: dict[str, object] = {"role": scope.role, "subject": scope.id, "name": name, "hash": digest(text), "who": who}
         value |= {"created_ms": self._clock(), "used_ms": None}
-        await self._records.write("key", id, value, expected=0)
-        await self._registry.note(f"keys/{id}", None, {"role": scope.role, "subject": scope.id}, who)
+        async with noted(self._registry, f"keys/{id}", None, _told(scope), who):
+            await self._records.write("key", id, value, expected=0)
         return text, _info(id, value)
 
     async def list(self, scope: Scope) -> builtins.list[KeyInfo]:
@@ -74,9 +75,11 @@ class ApiKeys:
     async def revoke(self, scope: Scope, key_id: str, who: str) -> None:
         """End a key. NotFound when it isn't the scope's own."""
         record = await self._records.read("key", key_id)
-        if record is None or _scope(record) != scope or not await self._records.delete("key", key_id):
+        if record is None or _scope(record) != scope:
             raise NotFound(f"there is no key {key_id!r}")
-        await self._registry.note(f"keys/{key_id}", {"role": scope.role, "subject": scope.id}, None, who)
+        async with noted(self._registry, f"keys/{key_id}", _told(scope), None, who):
+            if not await self._records.delete("key", key_id):
+                raise NotFound(f"the key {key_id!r} has just been revoked")
 
     async def scope_of(self, text: str) -> Scope:
         """What the bearer of a key may read. Unauthorized for anything but a key."""
@@ -96,6 +99,10 @@ class ApiKeys:
 
 def _scope(record: Record) -> Scope:
     return Scope(record.value["role"], record.value["subject"])
+
+
+def _told(scope: Scope) -> dict[str, str]:
+    return {"role": scope.role, "subject": scope.id}
 
 
 def _info(id: str, value: dict[str, object]) -> KeyInfo:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from pixeld.accounts import passwords
 from pixeld.accounts.account import Account, Contact, Role
+from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form, normal
 from pixeld.accounts.limits import network
 from pixeld.accounts.links import LIFE_S, NOBODY
@@ -107,10 +108,11 @@ class Joining:
             person = await office.people.even_unconfirmed(account.id)
             if person is None:
                 raise NotFound("this registration is too old; please register again")
-            before = await office.people.find(email)
-            await office.people.claim(email, account.id)
-            await self._register(person, again=before is not None and before.account.id == account.id)
-            return await self._begin(person.with_secrets(password=stored))
+            async with self._beginning(account):
+                before = await office.people.find(email)
+                await office.people.claim(email, account.id)
+                await self._register(person, again=before is not None and before.account.id == account.id)
+                return await self._begin(person.with_secrets(password=stored))
 
     async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
         """Mail somebody a link of 7 days to make an account; its path, "/portal/welcome/<token>". InvalidForm (role,
@@ -132,9 +134,9 @@ class Joining:
             read.done()
         if len(await office.people.party(role, subject)) >= MOST[role]:
             raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
-        token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
-        await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
-        await office.registry.note("invitations", None, {"role": role, "subject": subject}, who)
+        async with noted(office.registry, "invitations", None, {"role": role, "subject": subject}, who):
+            token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
+            await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
         return _path(token)
 
     async def first_link(self) -> str | None:
@@ -175,9 +177,10 @@ class Joining:
         async with office.links.using(_purpose(token), token):
             if not email and await office.people.of(Role.OPERATOR, ""):
                 raise NotFound("there is an operator already, who can invite you")
-            await office.people.make(person, _HALF_MADE_S)
-            await office.people.claim(contact.email, account.id)
-            made = await self._begin(replace(person, account=replace(account, version=1)))
+            async with self._beginning(account):
+                await office.people.make(person, _HALF_MADE_S)
+                await office.people.claim(contact.email, account.id)
+                made = await self._begin(replace(person, account=replace(account, version=1)))
         if role is Role.OPERATOR:
             await office.links.end(_FIRST)
         return made
@@ -226,9 +229,10 @@ class Joining:
         except AlreadyExists:
             await people.release(account.contact.email)
             raise
-        person = await people.activate(person)
-        await self._office.note(account, "", None, {"role": account.role, "subject": account.subject})
-        return person.account
+        return (await people.activate(person)).account
+
+    def _beginning(self, account: Account) -> AbstractAsyncContextManager[None]:
+        return self._office.noted(account, "", None, {"role": account.role, "subject": account.subject})
 
     async def _new_email(self, token: str, password: str) -> Account:
         office = self._office
@@ -236,15 +240,15 @@ class Joining:
             raise InvalidForm({"password": "This is not the password of the account that asked for this address."})
         async with office.links.using("email", token) as about:
             before = await office.people.get(token.partition(".")[0])
-            await office.people.claim(about["email"], before.account.id)
-            after = await office.people.change(before.account.id, lambda person: _with_email(person, about["email"]))
+            async with office.noted(before.account, "email"):
+                await office.people.claim(about["email"], before.account.id)
+                after = await office.people.change(before.account.id, lambda person: _with_email(person, about["email"]))
         await office.links.end(before.account.id, "reset")  # they went to the old address
         old = before.account.contact.email
         if normal(old) != normal(about["email"]):
             await office.people.release(old)
         with suppress(NotFound):
             await office.outbox.send(old, "email_changed", before.account.id)
-        await office.note(after.account, "email")
         return after.account
 
     def _new(self, role: Role, subject: str, contact: Contact, accepted: int) -> Account:

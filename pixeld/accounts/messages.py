@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from pixeld.accounts.account import Role
+from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form
 from pixeld.accounts.office import Office
 from pixeld.domain.registry import Status
@@ -48,9 +49,9 @@ class Messages:
         await office.limits.attempt("message", client)
         values: dict[str, Any] = {"client": office.snapshot.clients[client].name, "id": client, "about": about}
         values |= {"title": subject, "text": text}
-        for person in people:
-            await office.outbox.send(person.account.contact.email, "from_client", person.account.id, **values)
-        await office.registry.note(f"messages/{client}/{partner}", None, {"to": "partner", "about": about}, who)
+        async with noted(office.registry, f"messages/{client}/{partner}", None, {"to": "partner", "about": about}, who):
+            for person in people:
+                await office.outbox.send(person.account.contact.email, "from_client", person.account.id, **values)
 
     async def to_client(self, partner: str, client: str, form: Mapping[str, str], who: str) -> None:
         """An approved partner writes to a client that lets its partners do so; `form` has subject and text.
@@ -73,10 +74,10 @@ class Messages:
         await office.limits.attempt("message", f"{partner}/{client}")
         values: dict[str, Any] = {"partner": office.snapshot.partners[partner].name, "id": partner}
         values |= {"title": subject, "text": text}
-        for person in people:
-            to = person.account.contact.email
-            await office.outbox.send(to, "from_partner", person.account.id, author=partner, **values)
-        await office.registry.note(f"messages/{client}/{partner}", None, {"to": "client"}, who)
+        async with noted(office.registry, f"messages/{client}/{partner}", None, {"to": "client"}, who):
+            for person in people:
+                to = person.account.contact.email
+                await office.outbox.send(to, "from_partner", person.account.id, author=partner, **values)
 
 
 def _read(form: Mapping[str, str]) -> tuple[str, str]:

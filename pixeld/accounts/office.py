@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from pixeld.accounts.account import Account
 from pixeld.accounts.apikeys import ApiKeys
+from pixeld.accounts.audit import noted
 from pixeld.accounts.limits import Limits
 from pixeld.accounts.links import Links
 from pixeld.accounts.outbox import Outbox
@@ -42,9 +44,12 @@ class Office:
             raise Unavailable("clients and partners have not been read from Redis yet; please try again in a moment")
         return self.registry.snapshot
 
-    async def note(self, account: Account, what: str, before: object = None, after: object = None) -> None:
-        """Put a change that an account made of itself on the audit stream."""
-        await self.registry.note("/".join(filter(None, ("accounts", account.id, what))), before, after, account.who)
+    def noted(
+        self, account: Account, what: str, before: object = None, after: object = None, who: str = ""
+    ) -> AbstractAsyncContextManager[None]:
+        """See `audit.noted`: for what is changed about an account, by itself unless `who` says otherwise."""
+        path = "/".join(filter(None, ("accounts", account.id, what)))
+        return noted(self.registry, path, before, after, who or account.who)
 
     async def is_password(self, person: Person, password: str, limit: str = "password") -> bool:
         """Whether this is the password of somebody who is logged in; with `limit`, of who comes otherwise. TooMany."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from pixeld.accounts.account import Account, Role
+from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form, normal
 from pixeld.accounts.office import Office
 from pixeld.accounts.outbox import Mail
@@ -53,18 +54,18 @@ class OwnData:
         def corrected(person: Person) -> Person:
             return person.with_(contact=replace(person.account.contact, **contact))
 
-        after = await office.people.change(account.id, corrected, expected)
-        if "name" in texts:
-            await office.registry.change_partner(account.subject, {"name": texts["name"]}, account.who)
-        if moves:
-            await self._ask_new_email(account, email)
-        await office.note(account, "contact", None, sorted(texts))
+        async with office.noted(account, "contact", None, sorted(texts)):
+            after = await office.people.change(account.id, corrected, expected)
+            if "name" in texts:
+                await office.registry.change_partner(account.subject, {"name": texts["name"]}, account.who)
+            if moves:
+                await self._ask_new_email(account, email)
         return after.account
 
     async def set_other_programmes(self, account: Account, allowed: bool) -> Account:
         """Whether clients may write to it about programmes that it isn't a member of."""
-        after = await self._office.people.change(account.id, lambda person: person.with_(other_programmes=allowed))
-        await self._office.note(account, "other_programmes", account.other_programmes, allowed)
+        async with self._office.noted(account, "other_programmes", account.other_programmes, allowed):
+            after = await self._office.people.change(account.id, lambda person: person.with_(other_programmes=allowed))
         return after.account
 
     async def export(self, account: Account) -> dict[str, Any]:
@@ -129,6 +130,11 @@ class OwnData:
         await self._end_partner(partner, who)
 
     async def _erase(self, person: Person, who: str) -> None:
+        account = person.account
+        async with self._office.noted(account, "", {"role": account.role, "subject": account.subject}, None, who):
+            await self._erase_all(person, who)
+
+    async def _erase_all(self, person: Person, who: str) -> None:
         office, account, id = self._office, person.account, person.account.id
         emails = {normal(person.account.contact.email)}
         await office.outbox.erase(id, emails)
@@ -146,23 +152,23 @@ class OwnData:
             await office.keys.revoke(account.scope, key.id, who)
         await office.people.leave(account.role, account.subject, id)
         await office.people.release(person.account.contact.email)
-        await office.registry.note(f"accounts/{id}", {"role": account.role, "subject": account.subject}, None, who)
         await office.people.erase(id)
         await office.sessions.close_all(id)
         await office.records.rewrite()
 
     async def _end_partner(self, partner: str, who: str) -> None:
-        office, scope = self._office, Scope.partner(partner)
-        await office.outbox.erase_of(partner)
-        await office.people.end_party(Role.PARTNER, partner)  # whoever is invited still would get its clicks and orders
-        for key in await office.keys.list(scope):
-            await office.keys.revoke(scope, key.id, who)
-        await office.registry.refresh()
-        for (client, member), status in office.snapshot.members.items():
-            if member == partner and status is not Status.ENDED:
-                await office.registry.set_member(client, partner, {"status": "ended"}, who)
-        if partner in office.snapshot.partners:
-            await office.registry.change_partner(partner, {"name": partner}, who)
+        office = self._office
+        async with noted(office.registry, f"partners/{partner}/removal", None, None, who):
+            await office.outbox.erase_of(partner)
+            await office.people.end_party(Role.PARTNER, partner)  # whoever is invited still would get its clicks and orders
+            for key in await office.keys.list(Scope.partner(partner)):
+                await office.keys.revoke(Scope.partner(partner), key.id, who)
+            await office.registry.refresh()
+            for (client, member), status in office.snapshot.members.items():
+                if member == partner and status is not Status.ENDED:
+                    await office.registry.set_member(client, partner, {"status": "ended"}, who)
+            if partner in office.snapshot.partners:
+                await office.registry.change_partner(partner, {"name": partner}, who)
 
     async def _ask_new_email(self, account: Account, email: str) -> None:
         office = self._office

@@ -70,6 +70,7 @@ class Rotation:
             return await self._rotate(who)
 
     async def _rotate(self, who: str) -> Rotated:
+        await self._registry.note("vault", {"key": self._vault.current}, "rotation", who)
         text = await self._renew()
         if text is not None:
             self._vault.use(text)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pixeld.accounts.account import Account
+from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form
 from pixeld.accounts.outbox import Outbox
 from pixeld.accounts.people import People, Person
@@ -67,10 +68,10 @@ class Policies:
         for _ in range(_ATTEMPTS):
             number = (await self.current()).number + 1
             try:
-                await self._records.write("policy", str(number), value, expected=0)
+                async with noted(self._registry, f"policies/{number}", None, {"changes_use": changes_use}, who):
+                    await self._records.write("policy", str(number), value, expected=0)
             except AlreadyExists:
                 continue
-            await self._registry.note(f"policies/{number}", None, {"changes_use": changes_use}, who)
             await self.notify()
             return next(version for version in await self.history() if version.number == number)
         raise Conflict("others post versions at the same moment; nothing was posted, please try again")
@@ -110,11 +111,9 @@ class Policies:
             accepted = max(person.account.accepted, version) if answer else person.account.accepted
             return person.with_(accepted=accepted, uses={**person.account.uses, version: answer})
 
-        after = (await self._people.change(account.id, answered)).account
-        await self._registry.note(
-            f"accounts/{account.id}/consent/{version}", account.uses.get(version), answer, account.who
-        )
-        return after
+        what, before = f"accounts/{account.id}/consent/{version}", account.uses.get(version)
+        async with noted(self._registry, what, before, answer, account.who):
+            return (await self._people.change(account.id, answered)).account
 
     async def question_for(self, account: Account) -> PolicyVersion | None:
         """The oldest version whose question the account has to answer; None when it has none."""

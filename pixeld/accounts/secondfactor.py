@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
 
 import pyotp
@@ -18,8 +17,7 @@ RECOVERY_CODES = 10
 _ISSUER = "pixeld"
 _STEP_S = 30  # RFC 6238
 _STEPS = (0, -1, 1)  # a phone's clock may be a little off
-_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-_RECOVERY = re.compile(r"[a-z2-7]{16}")  # 80 bits, past guessing: SHA-256 suffices
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # 16 of these are 80 bits, past guessing: SHA-256 suffices
 _WRONG = "This is not your password."
 _WRONG_CODE = "This is not the code that your authenticator shows now; wait for its next one."
 _NONE = {"totp": "", "totp_new": "", "totp_step": 0, "recovery": []}
@@ -57,26 +55,21 @@ class SecondFactor:
             raise InvalidForm({"code": _WRONG_CODE})
         await office.limits.forget("code", account.id)
         texts, hashes = _recovery_codes()
-        await office.people.change(
-            account.id, lambda person: person.with_secrets(totp=secret, totp_new="", totp_step=step, recovery=hashes)
-        )
-        await office.note(account, "totp", False, True)
+        changes = {"totp": secret, "totp_new": "", "totp_step": step, "recovery": hashes}
+        async with office.noted(account, "totp", False, True):
+            await office.people.change(account.id, lambda person: person.with_secrets(**changes))
         return texts
 
     async def renew_recovery_codes(self, account: Account, password: str) -> list[str]:
         """New recovery codes in place of all earlier ones, told only here. InvalidForm (password), TooMany; Conflict without
         two-factor log-in.
         """
-        await self._check(account, password)
+        person = await self._check(account, password)
+        if not person.account.totp:
+            raise Conflict("Two-factor log-in is off, and needs no recovery codes.")
         texts, hashes = _recovery_codes()
-
-        def renewed(person: Person) -> Person:
-            if not person.account.totp:
-                raise Conflict("Two-factor log-in is off, and needs no recovery codes.")
-            return person.with_secrets(recovery=hashes)
-
-        await self._office.people.change(account.id, renewed)
-        await self._office.note(account, "recovery", account.recovery, RECOVERY_CODES)
+        async with self._office.noted(account, "recovery", person.account.recovery, RECOVERY_CODES):
+            await self._office.people.change(account.id, lambda person: person.with_secrets(recovery=hashes))
         return texts
 
     async def end_totp(self, account: Account, password: str) -> Account:
@@ -91,10 +84,10 @@ class SecondFactor:
         office, account = self._office, (await self._office.people.get(account_id)).account
         if not account.totp:
             raise Conflict("this account has no two-factor log-in to turn off")
-        await office.registry.note(f"accounts/{account.id}/totp/link", None, None, who)
-        await office.links.end(account.id, "totp")
-        token = await office.links.make("totp", account.id, {})
-        return await office.outbox.send(account.contact.email, "totp_link", account.id, token=token)
+        async with office.noted(account, "totp/link", who=who):
+            await office.links.end(account.id, "totp")
+            token = await office.links.make("totp", account.id, {})
+            return await office.outbox.send(account.contact.email, "totp_link", account.id, token=token)
 
     async def ends_totp(self, token: str) -> bool:
         """Whether this is such a link that isn't used up."""
@@ -111,13 +104,15 @@ class SecondFactor:
         async with office.links.using("totp", token):
             return await self._end(person.account)
 
-    async def _check(self, account: Account, password: str) -> None:
-        if not await self._office.is_password(await self._office.people.get(account.id), password):
+    async def _check(self, account: Account, password: str) -> Person:
+        person = await self._office.people.get(account.id)
+        if not await self._office.is_password(person, password):
             raise InvalidForm({"password": _WRONG})
+        return person
 
     async def _end(self, account: Account) -> Account:
-        after = await self._office.people.change(account.id, lambda person: person.with_secrets(**_NONE))
-        await self._office.note(account, "totp", True, False)
+        async with self._office.noted(account, "totp", account.totp, False):
+            after = await self._office.people.change(account.id, lambda person: person.with_secrets(**_NONE))
         await self._office.outbox.send(account.contact.email, "totp_ended", account.id)
         return after.account
 
@@ -128,25 +123,29 @@ async def use_code(office: Office, person: Person, code: str, refused: str) -> P
     """
     if not code.strip():
         raise CodeNeeded("Type the code that your authenticator shows as well.")
-    id, recovery = person.account.id, "".join(code.split()).replace("-", "").lower()
+    id = person.account.id
     await office.limits.attempt("code", id)
+    recovery = digest("".join(code.split()).replace("-", "").lower())
+
+    def recovered(person: Person) -> Person:
+        if recovery not in person.secrets["recovery"]:
+            raise Unauthorized(refused)
+        return person.with_secrets(recovery=[hash for hash in person.secrets["recovery"] if hash != recovery])
 
     def used(person: Person) -> Person:
-        if _RECOVERY.fullmatch(recovery):
-            left = [hash for hash in person.secrets.get("recovery", ()) if hash != digest(recovery)]
-            if len(left) < person.account.recovery:
-                return person.with_secrets(recovery=left)
         step = _step(office, person.secrets["totp"], code, after=person.secrets.get("totp_step", 0))
         if step is None:
             raise Unauthorized(refused)
         return person.with_secrets(totp_step=step)
 
-    after = await office.people.change(id, used)
+    if recovery in person.secrets.get("recovery", ()):
+        left = person.account.recovery - 1
+        async with office.noted(person.account, "recovery", left + 1, left):
+            after = await office.people.change(id, recovered)
+        await office.outbox.send(after.account.contact.email, "recovery_used", id, left=after.account.recovery)
+    else:
+        after = await office.people.change(id, used)
     await office.limits.forget("code", id)
-    left = after.account.recovery
-    if _RECOVERY.fullmatch(recovery):
-        await office.note(after.account, "recovery", left + 1, left)
-        await office.outbox.send(after.account.contact.email, "recovery_used", id, left=left)
     return after
 
 

@@ -1227,10 +1227,11 @@ async def test_every_change_is_on_the_audit_stream_and_names_nobody(made, redis)
     changes = await made.registry.audit(100)
     own = [change["what"].replace(account.id, "ID").replace(info.id, "KEY") for change in changes if change["who"] == "partner:blog"]
     assert own[::-1] == [
-        "partners/blog", "accounts/ID", "partners/blog", "accounts/ID/contact", "accounts/ID/other_programmes",
-        "accounts/ID/password", "keys/KEY", "keys/KEY", "accounts/ID/totp", "accounts/ID/totp", "partners/blog", "accounts/ID",
+        "accounts/ID", "partners/blog", "accounts/ID/contact", "partners/blog", "accounts/ID/other_programmes",
+        "accounts/ID/password", "keys/KEY", "keys/KEY", "accounts/ID/totp", "accounts/ID/totp", "accounts/ID",
+        "partners/blog/removal", "partners/blog",
     ]  # fmt: skip
-    assert [change["what"] for change in changes if change["who"] == "operator:1"] == ["vault", "policies/2", "invitations"]
+    assert [change["what"] for change in changes if change["who"] == "operator:1"] == ["vault", "vault", "policies/2", "invitations"]
     told = repr(await redis.xrange("pixeld:{registry}:audit"))
     for personal in ("Wilhelmina", "Teapots", "Hollow", "Elsewhere", "quux", "olga"):
         assert personal not in told

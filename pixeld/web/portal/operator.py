@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from pixeld.accounts.account import Role
+from pixeld.accounts.audit import noted
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import AlreadyExists, BadInput, NotFound, Unavailable, WarehouseRefused
@@ -116,9 +117,8 @@ async def _accounts(request: web.Request, form: Form, path: str = "") -> web.Res
 async def end_sessions(request: web.Request) -> web.Response:
     """Log an account out everywhere."""
     account = await request.app[keys.ACCOUNTS].account(request.match_info["account"])
-    await request.app[keys.SESSIONS].close_all(account.id)
-    who = sessions.account(request).who
-    await request.app[keys.REGISTRY].note(f"accounts/{account.id}/sessions", None, None, who)
+    async with noted(request.app[keys.REGISTRY], f"accounts/{account.id}/sessions", None, None, sessions.account(request).who):
+        await request.app[keys.SESSIONS].close_all(account.id)
     return see_other(f"{_OPERATOR}/accounts", "All its sessions have ended: whoever used it has to log in again.")
 
 
