@@ -264,7 +264,7 @@ def test_a_page_of_clients_and_operators_is_open_to_them_all(staff, role, path):
 
 def look(partner, path, *, stays=False):
     """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy. `stays`: on the
-    page that is shown, which is no page to go to.
+    page that is shown, which is no page to go to, and of which no picture is kept: it may show what is shown once.
     """
     for window, scheme in LOOKS:
         width, height = WINDOWS[window]
@@ -279,7 +279,7 @@ def look(partner, path, *, stays=False):
             partner.driver.execute_script(AXE.read_text())
             found = partner.driver.execute_async_script("axe.run().then(r => arguments[0](r.violations))")
             assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (path, window, scheme)
-        if gallery.wanted(path, window):
+        if not stays and gallery.wanted(path, window):
             gallery.keep(partner.driver, path, window, scheme)
     refused = [entry["message"] for entry in partner.driver.get_log("browser") if "Content Security Policy" in entry["message"]]
     assert refused == []
