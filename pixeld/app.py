@@ -37,6 +37,7 @@ from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
+from pixeld.storage.affinities import Affinities
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
@@ -198,8 +199,10 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     tracker_url = settings.tracker_url
     home = house.application(intake.origin if intake else None)  # workers find where visitors are, and tell it
+    affinities = Affinities(warehouse, node.buffer, clock)
+    limiter = Limiter(visitor.PER_S, visitor.BURST, time.monotonic)
     jar = Jar(settings.referral_cookie, settings.landing_cookie)
-    visitor.add_routes(home, visitor.Services(registry, keyring, jar, p3p))
+    visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, jar, p3p))
     if parties is not None:
         _furnish(home, settings, parties, registry, reports, decisions, operations)
     if intake is None:

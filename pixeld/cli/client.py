@@ -35,6 +35,13 @@ def _fields(callback: _Callback) -> _Callback:
             click.option("--click-param", help="Name of the parameter that brings the click id to the shop."),
             click.option("--lock-days", type=int, help="After so many days an order is approved by itself; 0: never."),
             click.option("--listed/--unlisted", default=None, help="Whether partners find it in their directory."),
+            click.option(
+                "--category",
+                "categories",
+                multiple=True,
+                metavar="NAME",
+                help="A category that orders may name where the visitor agrees; repeat it for more. One empty name: none.",
+            ),
             click.option("--share-contact/--hide-contact", default=None, help="Whether its partners may write to it."),
             click.option(
                 "--stateless/--with-cookies",
@@ -108,7 +115,7 @@ def show(server: Server, id: str, as_json: bool) -> None:
 def set_(server: Server, id: str, as_json: bool, **fields: Any) -> None:
     """Change some of a client's fields.
 
-    The hosts given replace the earlier ones; --commission and --flat together replace the terms, on their days.
+    The hosts and categories given replace the earlier ones; --commission and --flat together replace the terms, on their days.
     """
     given = _given(fields, lambda: server.get("clients", id)["commission"])
     if not given:
@@ -124,5 +131,5 @@ def _given(fields: dict[str, Any], current: Callable[[], list[Any]]) -> dict[str
     """What to send; `current()` gives the terms that those given are to amend."""
     terms = agreement(current, *(fields.pop(name) for name in ("commission", "flat", "from_day", "until_day")))
     given = {name: value for name, value in fields.items() if value not in (None, ())}
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    given = {name: list(filter(None, value)) if isinstance(value, tuple) else value for name, value in given.items()}
     return given if terms is None else given | {"commission": terms}

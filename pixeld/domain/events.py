@@ -65,13 +65,14 @@ class Kind:
 
     Types: `at_ms` (milliseconds since 1970, UTC), `visitor` (unsigned 64 bits), `clicked_at` (seconds since 1970, 0 = none),
     `locks_at` (seconds since 1970, 0 = never), `amount_minor` and `commission_minor` (minor units of `currency`) are
-    integers; every other value is a string, empty when there is none.
+    integers; every other value is a string, empty when there is none. `partition` is the table's, as `strftime` writes it.
     """
 
     name: str
     code: str
     table: str
     columns: tuple[str, ...]
+    partition: str = "%Y%m"
 
     def encode(self, *values: str | int) -> bytes:
         """One encoded event; `values` in the order of `columns`."""
@@ -102,8 +103,11 @@ ORDER = Kind("order", "o", "order_events", _ORDER)
 TEST_ORDER = Kind("test_order", "t", "test_order_events", _ORDER)  # kept apart: no report reads this table
 # What somebody decided about an order, whichever observation of it stands. Nobody's request makes one.
 DECISION = Kind("decision", "d", "order_decisions", ("at_ms", "client", "order_id", "status", "who", "reason"))
+# What an order of a visitor who has agreed says of what was bought, and a visitor's wish to have that forgotten.
+AFFINITY = Kind("affinity", "f", "affinities", ("at_ms", "client", "partner", "click_id", "visitor", "categories"), "%Y%m%d")
+FORGET = Kind("forget", "x", "forgotten", ("at_ms", "client", "click_id"), "%Y%m%d")
 
-KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER, DECISION)}
+KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER, DECISION, AFFINITY, FORGET)}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -56,7 +56,9 @@ class Intake(Protocol):
     """Where an encoded event goes to become durable."""
 
     def append(self, line: bytes, waiter: Waiter) -> bool:
-        """Take the event, without waiting; False (and nothing taken) when the buffer is full."""
+        """Take the event, without waiting; False (and nothing taken) when the buffer is full. Several may come as one `line`,
+        each ended by its newline: they are durable together.
+        """
 
 
 class Queue(Protocol):
@@ -168,6 +170,16 @@ class Reports(Protocol):
         self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None
     ) -> dict[str, Any]:
         """`{"rows": [{…}], "next": cursor or None}`, newest first. `clients` gives the days their time zone; UTC without."""
+
+
+class Affinities(Protocol):
+    """What is kept of visitors who have agreed to it, for themselves."""
+
+    async def held(self, client: str, click_ids: Sequence[str]) -> list[str]:
+        """The categories of what was bought by these clicks, sorted; nothing that was to be forgotten. WarehouseAway."""
+
+    async def forget(self, client: str, click_ids: Sequence[str]) -> None:
+        """Have these clicks' categories left out from now on; returns when that is durable. Unavailable when it can't be."""
 
 
 class Record(NamedTuple):

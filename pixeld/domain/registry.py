@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
-from pixeld.domain import landing
+from pixeld.domain import affinity, landing
 from pixeld.domain.commission import Terms, check_currency
 from pixeld.domain.money import EXPONENTS
 from pixeld.domain.record import Record
@@ -52,6 +52,7 @@ class Client(Record):
     listed: bool = True  #: partners find it in their directory
     share_contact: bool = True  #: its approved partners may write to it through the portal
     stateless: bool = False  #: no cookie is set or read: only a click id that it hands over earns an order
+    categories: tuple[str, ...] = ()  #: of products, which its orders may name where the visitor has agreed; none: off
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -86,6 +87,7 @@ class Client(Record):
         for name in ("listed", "share_contact", "stateless"):
             if type(getattr(self, name)) is not bool:
                 raise BadInput(f"{name} must be true or false", name)
+        object.__setattr__(self, "categories", affinity.listed(self.categories))
 
     @classmethod
     def _converted(cls, values: dict[str, Any], *, stored: bool) -> dict[str, Any]:
@@ -95,6 +97,10 @@ class Client(Record):
             values["allowed_hosts"] = tuple(values["allowed_hosts"])
         if "commission" in values:
             values["commission"] = Terms.listed(values["commission"], stored=stored)
+        if "categories" in values:
+            if not isinstance(values["categories"], (list, tuple)):
+                raise BadInput("categories must be a list of names", "categories")
+            values["categories"] = tuple(values["categories"])
         return values
 
 

@@ -73,7 +73,7 @@ class Draft:
         digest, first, last = self._digest.hexdigest(), self._first, self._last
         prefix = f"v1:{self._node}:{first}:{last}:{digest[:32]}"
         parts = [
-            Part(KINDS[code], rows, f"{prefix}:{code}:{month}") for (code, month), rows in sorted(self._tables.items()) if rows
+            Part(KINDS[code], rows, f"{prefix}:{code}:{when}") for (code, when), rows in sorted(self._tables.items()) if rows
         ]
         return Batch(Manifest(first, last, self._rows, digest, "open", fence), parts, self._unreadable)
 
@@ -94,7 +94,7 @@ class Draft:
 
     def _rows_under(self, head: bytes) -> list[Row]:
         """Where the rows of lines with such a head go. A head, `["o",17640960`, is the kind and the first 8 of `at_ms`'s 13
-        digits, which decide the month: a day is 864 times 100,000 ms. KeyError when it is none.
+        digits, which decide the day: it is 864 times 100,000 ms. KeyError when it is none.
         """
         code, digits = head[2:3].decode("latin-1"), head[5:]
         if head != b'["%b",%b' % (code.encode(), digits) or code not in KINDS or not digits.isdigit():
@@ -114,7 +114,7 @@ class Draft:
         return orjson.dumps(f"{self._node}-{chunk_id}-")[:-1]
 
     def _rows_of(self, code: str, at_s: int) -> list[Row]:
-        return self._tables.setdefault((code, datetime.fromtimestamp(at_s, UTC).strftime("%Y%m")), [])
+        return self._tables.setdefault((code, datetime.fromtimestamp(at_s, UTC).strftime(KINDS[code].partition)), [])
 
     def _back_to(self, marks: dict[tuple[str, str], int]) -> None:
         for table, rows in self._tables.items():

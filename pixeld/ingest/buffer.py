@@ -23,6 +23,11 @@ class Chunk:
     data: bytes
     waiters: list[Waiter]
 
+    @property
+    def events(self) -> int:
+        """How many events it holds: one of an order may come with another one, for whose sake nobody waits."""
+        return self.data.count(b"\n")
+
 
 class Buffer:
     """One producer side (`append`, on the event loop) and one consumer, who takes chunks and settles them in that order."""
@@ -39,7 +44,7 @@ class Buffer:
         self.bytes = 0  #: taken and not settled yet
 
     def append(self, line: bytes, waiter: Waiter) -> bool:
-        """Take an event; False, and nothing taken, when it would not fit."""
+        """Take an event, or several that stay together; False, and nothing taken, when that would not fit."""
         size = self.bytes + len(line)
         if size > self._max_bytes or self._closed:
             return False

@@ -74,8 +74,8 @@ class Shipper:
             self._settle()
             self.refusing = not stored
             if stored:
-                self._next_id = self._next_id.next(len(chunk.waiters))
-                self._metrics.add("pixeld_stored_events_total", len(chunk.waiters))
+                self._next_id = self._next_id.next(chunk.events)
+                self._metrics.add("pixeld_stored_events_total", chunk.events)
             self._owed = chunk, stored
             if self._buffer.empty:
                 self._settle()

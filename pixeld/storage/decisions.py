@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,26 +14,13 @@ from pixeld.errors import Conflict, Forbidden, NotFound, QueueAway, Unavailable
 from pixeld.storage import keys
 from pixeld.storage.redis import RedisClient, failures
 from pixeld.storage.reports import statement
+from pixeld.storage.stored import store
 from pixeld.storage.warehouse import Warehouse
 
 # Until a decision is durable nobody else makes one; if this process dies meanwhile, not for ever.
 _MAKING_S = 60
 # After that until reports surely show it: a second, unless ClickHouse works a backlog off.
 _MADE_S = 3600
-
-
-class _Stored:
-    """A Waiter that can be awaited."""
-
-    def __init__(self) -> None:
-        self.outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    def settle(self, stored: bool) -> None:
-        if not self.outcome.done():  # whoever waited may have been cancelled
-            self.outcome.set_result(stored)
-
-    def release(self) -> None:
-        pass
 
 
 class Decisions:
@@ -61,8 +47,7 @@ class Decisions:
         await self._claim(key, token)
         # Never before the order, whose observation another machine's clock may have dated.
         line = DECISION.encode(max(at_ms, ordered_ms), client, order, str(wanted), who, why)
-        waiter = _Stored()
-        if not (self._intake.append(line, waiter) and await waiter.outcome):
+        if not await store(self._intake, line):
             await self._give_up(key, token)
             raise Unavailable("the decision could not be stored, neither in Redis nor on disk; nothing was changed")
         with suppress(QueueAway):  # it is stored all the same; only a second one would not be noticed for a moment

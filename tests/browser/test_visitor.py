@@ -84,6 +84,17 @@ def test_a_shop_s_own_page_does_it_all_at_once(someone):
     assert REFERRAL not in someone.cookies() and "ID" in someone.cookies()
 
 
+def test_what_was_bought_is_seen_and_forgotten(site, someone):
+    site.api("PATCH", f"/api/clients/{CLIENT}", {"categories": ["coffee", "tea"]})
+    someone.open(TRACKER, f"/t/{CLIENT}/o.gif?order=affinity-1&amount=1&cat=coffee&consent=1")
+    site.api("POST", "/api/flush")
+    someone.open(TRACKER, OWN)
+    assert "to count what many people buy: coffee." in says(someone)
+    press(someone, "forget")
+    assert "What you bought is forgotten." in says(someone) and "coffee." not in says(someone)
+    assert "you followed a link of" in says(someone) and REFERRAL in someone.cookies()
+
+
 def test_another_site_can_neither_press_a_button_nor_frame_a_page(visitor):
     someone = visitor()
     someone.follow("coffee-blog")

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from pixeld import privacy
-from pixeld.domain.events import CLICK, DECISION, ORDER
+from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, ORDER
 from pixeld.storage import migrations
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.warehouse import INTEGERS
@@ -35,8 +35,8 @@ def test_every_table_that_holds_events_is_kept_as_long_as_the_map_says():
 
 @pytest.mark.parametrize(
     ("kind", "days"),
-    [(CLICK, kept_days("clicks")), (ORDER, kept_days("order_events")), (DECISION, kept_days("order_decisions"))],
-    ids=["clicks", "orders", "decisions"],
+    [(kind, kept_days(kind.table)) for kind in (CLICK, ORDER, DECISION, AFFINITY, FORGET)],
+    ids=["clicks", "orders", "decisions", "affinities", "what is forgotten"],
 )
 async def test_what_is_older_is_gone_after_a_merge(tmp_path, kind, days):
     warehouse = open_warehouse(None, tmp_path)

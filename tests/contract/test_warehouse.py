@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from contextlib import suppress
 from copy import deepcopy
@@ -28,18 +29,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_driver.util.escape import escape_param
 
-from pixeld.domain.events import CLICK, DECISION, IMPRESSION, KINDS, ORDER
+from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, KINDS, ORDER
 from pixeld.domain.money import to_text
 from pixeld.domain.report_rows import MAX_ROWS
 from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, Scope
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage import migrations, reports
+from pixeld.storage.affinities import Affinities
 from pixeld.storage.clickhouse import Address, with_literals
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.features import Features
 from pixeld.storage.reports import Reports
 from pixeld.storage.warehouse import _Role, escaped
 from tests.conftest import START_MS, require
+from tests.fakes import MemoryIntake
 from tests.services import clickhouse_server, free_port
 
 NOON_MS = 1_774_785_600_000  # 2026-03-29 12:00 UTC
@@ -156,8 +159,9 @@ async def test_two_runs_at_once_do_no_harm(empty, engine):
 
 
 async def test_a_database_from_a_newer_pixeld_is_refused(warehouse):
-    with pytest.raises(MigrationError, match=r"0013_order_decisions.*newest is 0012.*newer pixeld"):
-        await migrations.apply(warehouse, migrations.known()[:-1])
+    *older, newest = migrations.known()
+    with pytest.raises(MigrationError, match=rf"{newest}.*newest is {older[-1].number:04}.*newer pixeld"):
+        await migrations.apply(warehouse, older)
 
 
 async def test_a_changed_file_is_refused(warehouse):
@@ -1047,10 +1051,11 @@ async def test_a_report_of_too_many_rows_says_what_to_do(warehouse, clock):
 
 # ---- the report files
 
+HELD = "held_affinities"  # no report either: of click ids that a browser has shown, for who holds it
 DECIDING = "order_to_decide"  # no report: one order of one client, whom `Decisions` has compared with the scope
 SQL = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
 # The views of tenants' logins are scoped otherwise; test_logins.py tries them.
-REPORTS = [file for file in SQL if file.stem != DECIDING and not file.stem.startswith("tenant_")]
+REPORTS = [file for file in SQL if file.stem not in (DECIDING, HELD) and not file.stem.startswith("tenant_")]
 
 
 def test_whoever_decides_reads_one_order_of_one_client():
@@ -1060,6 +1065,22 @@ def test_whoever_decides_reads_one_order_of_one_client():
         "order_decisions",
     ]
     assert len(re.findall(r"FROM \w", sql)) == 2
+
+
+def test_what_visitors_see_is_of_the_clicks_that_they_hold():
+    sql, clicks = reports.statement(HELD), r"\(SELECT arrayJoin\(splitByChar\(',', \{clicks:String\}\)\)\)"
+    found = re.findall(rf"FROM (\w+)\s+WHERE client = \{{client:String\}} AND click_id IN {clicks}\n", sql)
+    assert found == ["affinities", "forgotten"] and len(re.findall(r"FROM \w", sql)) == 2
+
+
+async def test_what_visitors_see_is_what_they_have_not_taken_back(warehouse, clock):
+    now_ms = int(time.time() * 1000)  # a week later, the engine's own clock would take them
+    kept = [record(AFFINITY, f"f{i}", at_ms=now_ms, click_id=f"k{i}", categories=f"c{i},all") for i in range(3)]
+    await warehouse.insert("affinities", columns(AFFINITY), encoded(kept), "kept")
+    await warehouse.insert("forgotten", columns(FORGET), encoded([record(FORGET, "x", at_ms=now_ms, click_id="k1")]), "forgotten")
+    affinities = Affinities(warehouse, MemoryIntake(), clock)
+    assert await affinities.held("shop", ["k0", "k1"]) == ["all", "c0"]
+    assert await affinities.held("shop", ["k1"]) == await affinities.held("nobody", ["k0"]) == []
 
 
 @pytest.mark.parametrize("file", REPORTS, ids=lambda file: file.stem)

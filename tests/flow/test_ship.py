@@ -40,6 +40,22 @@ async def test_events_that_come_together_travel_together(start):
     assert len(ingest.queue.pushed) == 1
 
 
+@pytest.mark.parametrize("fault", [None, "before"], ids=["in Redis", "in the spill"])
+async def test_events_that_one_reply_waits_for_are_counted_each(start, fault):
+    ingest = await start()
+    ingest.queue.faults = [fault]
+    before, reply = ingest.shipper.stored, Reply()
+    ingest.buffer.append(order(ingest.clock, 1) + order(ingest.clock, 2), reply)
+    await ingest.buffer.drained()
+    assert reply.stored and ingest.shipper.stored - before == 2
+    await ingest.send(3)
+    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    first, second = await ingest.queue.read(ChunkId(0, 0), count=10)
+    assert second[0].earlier - first[0].earlier == 2
+    backlog = await ingest.queue.backlog()
+    assert backlog.events == 3 and await stored(ingest) == ["O-1", "O-2", "O-3"]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

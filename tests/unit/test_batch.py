@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from pixeld.domain.events import CLICK, IMPRESSION, ORDER, TEST_ORDER, ChunkId, decode
+from pixeld.domain.events import AFFINITY, CLICK, IMPRESSION, ORDER, TEST_ORDER, ChunkId, decode
 from pixeld.ingest.batch import Draft, original
 from tests.flow.conftest import NODE, order
 
@@ -75,7 +75,7 @@ def test_every_event_is_a_row_with_its_values_and_its_id(data):
     [
         pytest.param(b"garbage\n", id="no JSON"),
         pytest.param(b"\n", id="an empty line"),
-        pytest.param(b'["x",1764547200000,"shop"]\n', id="unknown kind"),
+        pytest.param(b'["z",1764547200000,"shop"]\n', id="unknown kind"),
         pytest.param(b'["o",1764547200000,"shop\n', id="cut off"),
         pytest.param(b'["o",1764547200000\n', id="cut off before the first text"),
         pytest.param(b'["o","1764547200000","shop"]\n', id="a time that is text"),
@@ -92,6 +92,18 @@ def test_a_chunk_with_a_line_that_is_no_event_is_unreadable_as_a_whole(good, bad
     assert [(event_id, data) for event_id, _, data in batch.unreadable] == [(f"{NODE}-1-2", good + bad)]
     assert [part.rows for part in batch.parts] == [part.rows for part in plan([after, before]).parts]
     assert batch.manifest.rows == 2
+
+
+DAY_MS, EVENING_MS = 86_400_000, 1_764_460_800_000 - 1  # 29 November, its last millisecond
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"), [pytest.param(ORDER, 2, id="by the month"), pytest.param(AFFINITY, 3, id="by the day")]
+)
+def test_a_part_is_of_one_partition(kind, parts):
+    times = [EVENING_MS, EVENING_MS + 1, EVENING_MS + DAY_MS, EVENING_MS + DAY_MS + 1]
+    batch = plan([(ChunkId(1, n), line(kind, at_ms)) for n, at_ms in enumerate(times, 1)])
+    assert len(batch.parts) == len({part.token for part in batch.parts}) == parts
 
 
 @pytest.mark.parametrize("kind", [CLICK, ORDER], ids=lambda kind: kind.name)

@@ -362,6 +362,7 @@ async def test_a_client_from_nothing_to_changed(pixeld_server):
         "listed": True,
         "share_contact": True,
         "stateless": False,
+        "categories": [],
     }
 
 
@@ -424,6 +425,13 @@ async def test_a_membership_loses_its_terms_and_keeps_its_status(pixeld_server):
     await pixeld_server.run("member", "set", "shop", "blog", "--commission", "9")
     done = await pixeld_server.run("member", "set", "shop", "blog", "--as-client", "--json")
     assert json.loads(done.stdout) == {"client": "shop", "partner": "blog", "status": "approved"}
+
+
+async def test_categories_are_replaced_and_taken_away(pixeld_server):
+    for names, categories in ((("coffee", "tea"), ["coffee", "tea"]), (("tea",), ["tea"]), (("",), [])):
+        given = [part for name in names for part in ("--category", name)]
+        done = await pixeld_server.run("client", "set", "shop", *given, "--json")
+        assert json.loads(done.stdout)["categories"] == categories
 
 
 async def test_preferences_and_lock_days_are_set(pixeld_server):

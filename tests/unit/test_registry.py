@@ -22,6 +22,7 @@ def test_defaults_are_the_contracts():
         "listed": True,
         "share_contact": True,
         "stateless": False,
+        "categories": [],
     }
     assert Client.from_json(client.to_json()) == client
 
@@ -60,6 +61,9 @@ def test_defaults_are_the_contracts():
         pytest.param("listed", 1, id="listed is a number"),
         pytest.param("share_contact", "yes", id="a preference as text"),
         pytest.param("stateless", 0, id="stateless is a number"),
+        pytest.param("categories", "coffee", id="categories are no list"),
+        pytest.param("categories", ["Coffee"], id="a category in capitals"),
+        pytest.param("categories", [{}], id="a category that is an object"),
         pytest.param("commission", "7.5", id="commission is no list"),
         pytest.param("commission", ["7.5"], id="terms are no object"),
         pytest.param("commission", [{"percent": 7.5}], id="percent is a number"),

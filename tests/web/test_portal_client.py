@@ -302,9 +302,11 @@ SETTINGS = "/portal/client/settings"
 
 async def test_settings_are_saved(made, client):
     changes = {"landing_url": "https://shop.example/new", "allowed_hosts": "M.shop.example\r\n cdn.example ", "window_days": "14", "lock_days": "0"}
+    changes["categories"] = "coffee\r\ntea coffee"
     assert (await client.submit(SETTINGS, **changes, timezone="Europe/Berlin", name="The Shop")).status == 303
     shop = (await after(made, client)).clients["shop"]
     assert (shop.landing_url, shop.allowed_hosts, shop.window_days) == ("https://shop.example/new", ("m.shop.example", "cdn.example"), 14)
+    assert shop.categories == ("coffee", "tea") and (await client.get(SETTINGS)).form(SETTINGS)["categories"].split() == ["coffee", "tea"]
     assert (shop.lock_days, shop.timezone, shop.name, shop.currency) == (0, "Europe/Berlin", "The Shop", "EUR")
     assert (await audited(made))["who"].startswith("client:shop/")
 
@@ -323,6 +325,7 @@ WRONG = {
     "allowed_hosts": ("https://x.example/", "name of a host"),
     "window_days": ("401", "from 1 to 400"),
     "lock_days": ("soon", "from 0 (never) to 365"),
+    "categories": ("Coffee & tea", "each 1 to 32 of a-z"),
     "timezone": ("Mars", "time zone"),
     "name": ("", "1 to 200"),
 }

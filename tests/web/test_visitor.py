@@ -9,11 +9,13 @@ import pytest
 from pixeld.domain import optout
 from pixeld.domain.registry import Client, Partner, Snapshot
 from pixeld.domain.tokens import Keyring
+from pixeld.errors import Unavailable, WarehouseAway
 from pixeld.web import house, public, tracking, visitor
 from pixeld.web.desk import Desk
 from pixeld.web.origin import Origin
+from pixeld.web.rate import Limiter
 from pixeld.web.visitor.cookies import Jar
-from pixeld.web.visitor.pages import FRAMES
+from pixeld.web.visitor.keys import FRAMES
 from tests.fakes import MemoryIntake
 from tests.portal import FORM, XHTML, Page, flaws
 from tests.wire.conftest import KEYS, P3P, Metrics, tracker
@@ -31,6 +33,24 @@ GONE = "; Max-Age=0; Secure; HttpOnly; SameSite=None"
 DELETED = [f"pxref=; Path=/t/acme/{GONE}", f"pxref-landing=; Path=/{GONE}; Partitioned"]
 OPTED_OUT = "ID=OPT_OUT; Path=/; Max-Age=34560000; Secure; HttpOnly; SameSite=None"
 OPTED_IN = f"ID=; Path=/{GONE}"
+
+
+class Affinities:
+    """The port, in memory; `away` is the error that a look-up, or to forget, ends in."""
+
+    def __init__(self):
+        self.kept, self.forgotten, self.away = {}, [], None
+
+    async def held(self, client, click_ids):
+        if isinstance(self.away, WarehouseAway):
+            raise self.away
+        return sorted({name for click_id in click_ids for name in self.kept.get((client, click_id), ())})
+
+    async def forget(self, client, click_ids):
+        if type(self.away) is Unavailable:
+            raise self.away
+        self.forgotten += [(client, click_id) for click_id in click_ids]
+        self.kept = {key: names for key, names in self.kept.items() if key not in self.forgotten}
 
 
 class Visited(Page):
@@ -58,8 +78,9 @@ def click(shop="acme", partner="blog", at_s=START_S, nonce=b"12345678", keys=KEY
 async def browse(aiohttp_client, clock):
     """Asks the house, as a browser with these cookies and headers."""
     registry, intake = SimpleNamespace(snapshot=Snapshot(1, SHOPS, PARTNERS)), MemoryIntake(lambda settle: settle())
+    affinities, limiter = Affinities(), Limiter(visitor.PER_S, visitor.BURST, lambda: clock() / 1000)
     app = house.application(Origin())
-    visitor.add_routes(app, visitor.Services(registry, KEYS, JAR, P3P))
+    visitor.add_routes(app, visitor.Services(registry, affinities, limiter, KEYS, JAR, P3P))
     public.add_routes(app, p3p=False, https=True)
     tracking.add_routes(app, Desk(tracker(), intake, Metrics(), clock, Origin()))
     client = await aiohttp_client(app)
@@ -69,7 +90,7 @@ async def browse(aiohttp_client, clock):
         reply = await client.request(method, path, headers=sent, data=data or form or None, allow_redirects=False)
         return Visited(reply, await reply.read())
 
-    ask.registry, ask.intake = registry, intake
+    ask.registry, ask.intake, ask.affinities = registry, intake, affinities
     return ask
 
 
@@ -237,6 +258,73 @@ async def test_what_is_not_there_is_said(browse):
         page = await browse(path)
         assert page.status == 503 and page.headers["Retry-After"] and "has just started" in page.text
     assert (await browse("/opt-out", "POST", headers=OWN, do="opt-out")).set_cookies == [OPTED_OUT]
+
+
+async def test_one_address_gets_so_many_shops_pages(browse, clock):
+    for _ in range(visitor.BURST):
+        assert (await browse("/t/acme/my-data?view=card")).status == 200
+    page = await browse("/t/acme/my-data?view=card")
+    assert page.status == 429 and page.headers["Retry-After"] and "Wait a moment" in page.text
+    assert (await browse("/my-data")).status == 200
+    clock.forward(1)
+    assert (await browse("/t/acme/my-data?view=card")).status == 200
+
+
+# What was bought
+
+
+@pytest.fixture
+def bought(browse):
+    """A browser's cookie with a click that has bought coffee and cups, and another's that has bought tea."""
+    mine, theirs = click(), click(nonce=b"another1")
+    browse.affinities.kept = {("acme", mine): ["cups", "coffee"], ("acme", theirs): ["tea"]}
+    return f"pxref={mine}"
+
+
+async def test_what_was_bought_is_shown_and_forgotten(browse, bought):
+    page = await browse("/t/acme/my-data", cookie=bought)
+    assert "kept for a week, to count what many people buy: coffee, cups." in page.text and "tea" not in page.text
+    page = await browse("/t/acme/my-data", "POST", bought, OWN, do="forget")
+    assert page.status == 303 and not page.set_cookies
+    assert browse.affinities.forgotten == [("acme", bought.partition("=")[2])]
+    page = await browse(page.location, cookie=bought)
+    assert "What you bought is forgotten." in page.text and "coffee" not in page.text and "you followed a link" in page.text
+
+
+@pytest.mark.parametrize("do", ["delete", "opt-out"])
+async def test_with_the_cookies_goes_what_was_bought(do, browse, bought):
+    assert (await browse("/t/acme/my-data", "POST", bought, OWN, do=do)).status == 303
+    assert browse.affinities.forgotten == [("acme", bought.partition("=")[2])]
+
+
+async def test_a_browser_that_wants_nothing_kept_is_forgotten_too(browse, bought):
+    page = await browse("/t/acme/my-data", cookie=f"{bought}; ID=OPT_OUT")
+    assert "coffee, cups. They are forgotten now." in page.text and browse.affinities.forgotten and page.set_cookies == DELETED
+
+
+async def test_nothing_is_written_where_nothing_can_be_kept(browse):
+    await browse("/t/acme/my-data", "POST", f"pxref={click()}", OWN, do="delete")
+    await browse("/t/acme/my-data", "POST", f"pxref={click('tea')}", OWN, do="delete")
+    await browse("/t/acme/my-data", "POST", f"pxref={click()}", {"Sec-Fetch-Site": "cross-site"}, do="delete")
+    assert not browse.affinities.forgotten
+    browse.registry.snapshot = Snapshot(1, {"acme": SHOPS["acme"].changed({"categories": ["coffee"]})}, PARTNERS)
+    await browse("/t/acme/my-data", "POST", f"pxref={click()}", OWN, do="delete")
+    assert browse.affinities.forgotten == [("acme", click())]  # an order may be on its way to where look-ups see it
+
+
+async def test_while_nobody_can_look_it_up_it_is_forgotten_all_the_same(browse, bought):
+    browse.affinities.away = WarehouseAway("ClickHouse is away")
+    page = await browse("/t/acme/my-data", cookie=bought)
+    assert page.status == 200 and "can't be looked up at the moment" in page.text and "you followed a link" in page.text
+    assert (await browse("/t/acme/my-data", "POST", bought, OWN, do="delete")).set_cookies == DELETED
+    assert browse.affinities.forgotten
+
+
+@pytest.mark.parametrize("do", ["delete", "forget", "opt-out"])
+async def test_what_cannot_be_forgotten_is_said_and_nothing_is_half_done(do, browse, bought):
+    browse.affinities.away = Unavailable("What you bought could not be forgotten.")
+    page = await browse("/t/acme/my-data", "POST", bought, OWN, do=do)
+    assert page.status == 503 and not page.set_cookies and "could not be forgotten" in page.text
 
 
 async def test_gpc_is_promised(browse):

@@ -28,9 +28,11 @@ LABELS = {
     "currency": "Currency",
     "click_param": "Click parameter",
     "stateless": "Without cookies",
+    "categories": "Product categories",
 }
 # The others are the operator's.
-_OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone", "stateless")
+_OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone", "stateless", "categories")
+_LISTS = ("allowed_hosts", "categories")
 _SHARING = ("listed", "share_contact")
 _WRONG: dict[str, str] = {
     "id": "This must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
@@ -42,6 +44,7 @@ _WRONG: dict[str, str] = {
     "timezone": "This must be a time zone such as Europe/Berlin.",
     "currency": "This must be an ISO 4217 code such as EUR or USD.",
     "click_param": "This must be 1 to 32 of A-Z, a-z, 0-9, _ and -.",
+    "categories": "These must be 100 at most, each 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
 }
 
 
@@ -52,7 +55,8 @@ def zones() -> list[str]:
 
 def shown(client: Client) -> dict[str, str]:
     """A client's fields as the texts of a form; a box that is ticked sends "yes"."""
-    values = {name: getattr(client, name) for name in LABELS} | {"allowed_hosts": "\n".join(client.allowed_hosts)}
+    values = {name: getattr(client, name) for name in LABELS}
+    values |= {name: "\n".join(values[name]) for name in _LISTS}
     return {name: ("yes" if value else "") if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
@@ -75,7 +79,7 @@ def read(form: Mapping[str, str], names: tuple[str, ...], check: Callable[[dict[
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "allowed_hosts":
+    if name in _LISTS:
         return text.split()
     if name == "stateless":
         return text == "yes"

@@ -6,6 +6,7 @@ cookie is sent nowhere else; `/my-data` shows them all, each in a frame.
 
 from __future__ import annotations
 
-from pixeld.web.visitor.pages import Services, add_routes
+from pixeld.web.visitor.keys import BURST, PER_S, Services
+from pixeld.web.visitor.pages import add_routes
 
-__all__ = ["Services", "add_routes"]
+__all__ = ["BURST", "PER_S", "Services", "add_routes"]

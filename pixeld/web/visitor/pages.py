@@ -3,67 +3,38 @@
 from __future__ import annotations
 
 import logging
-from base64 import b64encode
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from importlib import resources
-from typing import Any
 from urllib.parse import urlencode
 
-import jinja2
 from aiohttp import hdrs, web
-from markupsafe import Markup
 
 from pixeld.domain import optout
-from pixeld.domain.ports import Registry
 from pixeld.domain.registry import Client, Snapshot
-from pixeld.domain.tokens import ID, Keyring
-from pixeld.errors import NotFound, PixeldError, Unavailable
-from pixeld.web.headers import CSP, csp
-from pixeld.web.visitor.cookies import Held, Jar
+from pixeld.domain.tokens import ID
+from pixeld.errors import NotFound, TooMany, Unavailable, WarehouseAway, WarehouseRefused
+from pixeld.web import house
+from pixeld.web.visitor import rendering
+from pixeld.web.visitor.cookies import Held
 from pixeld.web.visitor.forms import chosen
+from pixeld.web.visitor.keys import FRAMES, SERVICES, Services
+from pixeld.web.visitor.rendering import DELETE, FORGET, IN, OUT, see_other
 
 log = logging.getLogger(__name__)
 MY_DATA, OPT_OUT = "/my-data", "/opt-out"
 _SHOP = f"/t/{{client:{ID}}}"
-FRAMES = 24  #: shops on one page, each in a frame of its own
 _MAX_NAME = 100  # characters of a filter
-_DELETE, _OUT, _IN = "delete", "opt-out", "opt-in"  # buttons, as forms send them
-_DONE = {
-    _DELETE: "The cookies are deleted.",
-    _OUT: "You have opted out.",
-    _IN: "You have opted in again.",
-}  # fmt: skip
-_TITLES = {403: "This could not be done", 404: "There is no such page", 503: "This page cannot be shown right now"}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything the pages are made of. `p3p` is the P3P header's value, None when P3P is off."""
-
-    registry: Registry
-    keys: Keyring
-    jar: Jar
-    p3p: str | None
-
-
-_SERVICES: web.AppKey[Services] = web.AppKey("visitor", Services)
 
 
 def add_routes(app: web.Application, services: Services) -> None:
     """Add the pages to the house."""
-    app[_SERVICES] = services
+    app[SERVICES] = services
     for path, show, act in (
         (MY_DATA, my_data, choose),
         (OPT_OUT, opt_out, choose),
         (_SHOP + MY_DATA, shop_data, choose_at_shop),
         (_SHOP + OPT_OUT, shop_opt_out, choose_at_shop),
     ):
-        app.router.add_get(path, _shown(show), allow_head=True)
-        app.router.add_post(path, _shown(act))
+        app.router.add_get(path, rendering.shown(show), allow_head=True)
+        app.router.add_post(path, rendering.shown(act))
 
 
 async def my_data(request: web.Request) -> web.Response:
@@ -77,14 +48,14 @@ async def my_data(request: web.Request) -> web.Response:
     pages = max(1, -(-len(found) // FRAMES))
     text = request.query.get("page", "1")
     page = min(max(int(text), 1), pages) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
-    shown = found[(page - 1) * FRAMES : page * FRAMES]
     near = {n: f"{MY_DATA}?{urlencode({'name': sought, 'page': n})}" for n in (page - 1, page + 1) if 1 <= n <= pages}
-    return _page(request, "my_data.html", shops=shown, sought=sought, count=len(found), page=page, pages=pages, near=near)
+    shops = found[(page - 1) * FRAMES : page * FRAMES]
+    return rendering.page(request, "my_data.html", shops=shops, sought=sought, page=page, pages=pages, near=near)
 
 
 async def opt_out(request: web.Request) -> web.Response:
     """One button for all shops."""
-    return _page(request, "opt_out.html", client=None)
+    return rendering.page(request, "opt_out.html", client=None)
 
 
 async def shop_opt_out(request: web.Request) -> web.Response:
@@ -100,47 +71,59 @@ async def shop_data(request: web.Request) -> web.Response:
 
 async def choose(request: web.Request) -> web.Response:
     """Opt out of everything, or in again. The shops' own cookies are seen, and deleted, by the frames that come next."""
-    wanted = await chosen(request, _OUT, _IN)
-    return _see_other(f"{MY_DATA}?done={wanted}", optout.SET if wanted == _OUT else optout.UNSET)
+    wanted = await chosen(request, OUT, IN)
+    return see_other(request, f"{MY_DATA}?done={wanted}", optout.SET if wanted == OUT else optout.UNSET)
 
 
 async def choose_at_shop(request: web.Request) -> web.Response:
     """What a button on a shop's page does."""
     client = _client(request)
-    wanted = await chosen(request, _OUT, _IN, _DELETE)
-    cookies = [optout.UNSET] if wanted == _IN else [optout.SET] if wanted == _OUT else []
-    if wanted != _IN:
-        cookies += request.app[_SERVICES].jar.deletions(client.id)
+    wanted = await chosen(request, OUT, IN, DELETE, FORGET)
+    cookies = [optout.UNSET] if wanted == IN else [optout.SET] if wanted == OUT else []
+    if wanted != IN:
+        held = _held(request, client)
+        await _forget(request, client, held, await _bought(request, client, held))
+    if wanted in (OUT, DELETE):
+        cookies += request.app[SERVICES].jar.deletions(client.id)
     card = "&view=card" if _card(request) else ""
-    return _see_other(f"{request.path}?done={wanted}{card}", *cookies)
+    return see_other(request, f"{request.path}?done={wanted}{card}", *cookies)
 
 
 async def _with_held(request: web.Request, template: str, client: Client) -> web.Response:
     """A shop's page. A browser that wants nothing kept, and holds something all the same, is rid of it with this reply."""
-    services, held = request.app[_SERVICES], _held(request, client)
-    gone = bool(held.cookies) and _refuses(request)
-    response = _page(request, template, client=client, held=held, gone=gone, card=_card(request))
+    services, held = request.app[SERVICES], _held(request, client)
+    bought, gone = await _bought(request, client, held), bool(held.cookies) and _refuses(request)
+    if gone:
+        await _forget(request, client, held, bought)
+    response = rendering.page(request, template, client=client, held=held, bought=bought, gone=gone, card=_card(request))
     for cookie in services.jar.deletions(client.id) if gone else ():
         response.headers.add(hdrs.SET_COOKIE, cookie)
     return response
 
 
 def _held(request: web.Request, client: Client) -> Held:
-    services = request.app[_SERVICES]
+    services = request.app[SERVICES]
     header = request.headers.get(hdrs.COOKIE, "")
     return services.jar.held(header, services.keys, client, _snapshot(request).partners)
 
 
+async def _bought(request: web.Request, client: Client, held: Held) -> list[str] | None:
+    """The categories that are kept of what these clicks bought; None while nobody can say."""
+    try:
+        return await request.app[SERVICES].affinities.held(client.id, [click.id for click in held.clicks])
+    except (WarehouseAway, WarehouseRefused) as error:
+        log.warning("a visitor's categories can't be looked up", extra={"reason": str(error)})
+        return None
+
+
+async def _forget(request: web.Request, client: Client, held: Held, bought: list[str] | None) -> None:
+    """Have what was bought forgotten, if there can be anything: an order that has just come is found a second later only."""
+    if held.clicks and (client.categories or bought is None or bought):
+        await request.app[SERVICES].affinities.forget(client.id, [click.id for click in held.clicks])
+
+
 def _refuses(request: web.Request) -> bool:
-    return _opted_out(request) or _gpc(request)
-
-
-def _opted_out(request: web.Request) -> bool:
-    return optout.chosen(request.headers.get(hdrs.COOKIE, ""))
-
-
-def _gpc(request: web.Request) -> bool:
-    return request.headers.get("Sec-GPC") == "1"
+    return rendering.opted_out(request) or rendering.gpc(request)
 
 
 def _card(request: web.Request) -> bool:
@@ -148,89 +131,18 @@ def _card(request: web.Request) -> bool:
 
 
 def _snapshot(request: web.Request) -> Snapshot:
-    snapshot = request.app[_SERVICES].registry.snapshot
+    snapshot = request.app[SERVICES].registry.snapshot
     if snapshot is None:
         raise Unavailable("This server has just started and doesn't know its shops yet. Try again in a few seconds.")
     return snapshot
 
 
 def _client(request: web.Request) -> Client:
+    limiter = request.app[SERVICES].limiter
+    if not limiter.allows(house.address(request)):
+        why = "Too many pages were asked for from your address. Wait a moment, and load this one again."
+        raise TooMany(why, limiter.token_s)
     found = _snapshot(request).clients.get(request.match_info["client"])
     if found is None:
         raise NotFound("No shop here has this address. All shops are on the page “What this browser carries”.")
     return found
-
-
-_STYLE = "".join(
-    resources.files(package).joinpath(*path).read_text("utf-8")
-    for package, path in (
-        ("pixeld.privacy", ("templates", "privacy.css")),  # one look for all that visitors read
-        ("pixeld.web", ("templates", "visitor", "visitor.css")),
-    )
-)
-_SOURCE = f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("pixeld.web", "templates/visitor"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def _when(at_s: int) -> str:
-    at = datetime.fromtimestamp(at_s, UTC)
-    return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
-
-
-_ENVIRONMENT.filters["when"] = _when
-_ENVIRONMENT.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own
-
-
-def _page(request: web.Request, template: str, /, status: int = 200, **values: Any) -> web.Response:
-    """A page that no cache keeps and that only pages of ours may frame; its forms tell where they come from."""
-    common = {
-        "opted_out": _opted_out(request),
-        "gpc": _gpc(request),
-        "done": _DONE.get(request.query.get("done", ""), ""),
-        "here": request.path,
-        "card": False,
-    }
-    response = web.Response(
-        text=_ENVIRONMENT.get_template(template).render(common | values), status=status, content_type="text/html"
-    )
-    response.headers[hdrs.CACHE_CONTROL] = "no-store"
-    response.headers[hdrs.REFERRER_POLICY] = "same-origin"
-    response.headers[CSP] = csp(style_src=_SOURCE, script_src="'none'", frame_src="'self'", frame_ancestors="'self'")
-    return _with_policy(request, response)
-
-
-def _see_other(path: str, *cookies: str) -> web.Response:
-    response = web.Response(status=303, headers={hdrs.LOCATION: path, hdrs.CACHE_CONTROL: "no-store"})
-    for cookie in cookies:
-        response.headers.add(hdrs.SET_COOKIE, cookie)
-    return response
-
-
-def _with_policy(request: web.Request, response: web.Response) -> web.Response:
-    """Old browsers keep no cookie of a page that has no compact policy."""
-    p3p = request.app[_SERVICES].p3p
-    if p3p is not None:
-        response.headers["P3P"] = p3p
-    return response
-
-
-def _shown(handler: Handler) -> Handler:
-    """The handler; an error of it is a page: what happened, why, what to do."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except PixeldError as error:
-            title = _TITLES.get(error.status, "This request cannot be used")
-            response = _page(request, "error.html", status=error.status, title=title, text=str(error))
-            if error.status == 503:
-                response.headers[hdrs.RETRY_AFTER] = "5"
-            return response
-
-    return handle

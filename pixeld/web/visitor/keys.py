@@ -1,0 +1,32 @@
+"""What the visitors' pages find in their application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp.web import AppKey
+
+from pixeld.domain.ports import Affinities, Registry
+from pixeld.domain.tokens import Keyring
+from pixeld.web.rate import Limiter
+from pixeld.web.visitor.cookies import Jar
+
+FRAMES = 24  #: shops on one page, each in a frame of its own
+PER_S, BURST = 2.0, 4 * FRAMES  #: shops' pages for one address: on average, and at once
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the pages are made of. `limiter` bounds how many shops' pages one address gets, as they ask the warehouse.
+    `p3p` is the P3P header's value, None when P3P is off.
+    """
+
+    registry: Registry
+    affinities: Affinities
+    limiter: Limiter
+    keys: Keyring
+    jar: Jar
+    p3p: str | None
+
+
+SERVICES: AppKey[Services] = AppKey("visitor", Services)
