@@ -37,6 +37,7 @@ from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
+from pixeld.storage import retention
 from pixeld.storage.affinities import Affinities
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
@@ -141,7 +142,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     metrics = Metrics()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     tasks = Tasks(stack, failed)
-    _, p3p = load_policy(settings)  # what is wrong with it is told before anything is touched
+    policy, p3p = load_policy(settings)  # what is wrong with it is told before anything is touched
+    retention.check(policy.kept_days)
     public_socket = (server.reserve if settings.workers else server.bind)(settings.host, settings.port)
     stack.callback(public_socket.close)
     settings = replace(settings, port=public_socket.getsockname()[1])
@@ -165,7 +167,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     warehouse = open_warehouse(settings.clickhouse_url, settings.data_dir)
     stack.push_async_callback(warehouse.close)
-    flushers = Flushers(stack, failed, settings, links, warehouse, metrics, data.node, clock)
+    flushers = Flushers(stack, failed, settings, links, warehouse, metrics, data.node, clock, policy.kept_days)
     for each in local:
         flusher = flushers.run(each.data.node, partial(_spills, each))
         each.start(stack, tasks, flusher, partial(others, links.redis, flushers.own.keys()) if each is node else nothing)

@@ -10,7 +10,7 @@ from pixeld.datadir import DataDir
 from pixeld.errors import DataDirInUse, PixeldError, Unavailable
 from pixeld.parts.intake import load_country_db, load_policy
 from pixeld.settings import Settings
-from pixeld.storage import embedded_redis
+from pixeld.storage import embedded_redis, retention
 from pixeld.storage import migrations as schema
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect, fitness
@@ -59,8 +59,11 @@ async def migrations(settings: Settings, *, apply: bool, dry_run: bool) -> list[
     DataDirInUse.
     """
     async with _warehouse(settings) as warehouse:
+        kept_days = load_policy(settings)[0].kept_days
+        retention.check(kept_days)
         if apply and not dry_run:
             await schema.apply(warehouse)
+            await retention.apply(warehouse, kept_days)
         return [
             MigrationState(
                 state.migration.number,

@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
-from pixeld.errors import LeaseLost, Unavailable
+from pixeld.errors import LeaseLost, Unavailable, WarehouseRefused
 from pixeld.ingest.flush import Flusher
 from pixeld.metrics import Metrics
 from pixeld.parts.links import Links
 from pixeld.settings import Settings
 from pixeld.storage import migrations as schema
+from pixeld.storage import retention
 from pixeld.storage.redis import RedisClient
 from pixeld.storage.redis_queue import RedisQueue, nodes
 from pixeld.storage.warehouse import Warehouse
@@ -21,11 +23,13 @@ from pixeld.tasks import Tasks
 log = logging.getLogger(__name__)
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _ADOPT_S = 5.0  # how often the queues of other nodes are looked at
+_DROP_S = 3600.0  # how often months are looked for that are past their time
 
 
 class Flushers:
     """Runs until `stack` is unwound to here; then flushes once more what has been shipped. `owner` names this installation
-    in the leases of all its queues, so that its next start needn't wait for them to run out.
+    in the leases of all its queues, so that its next start needn't wait for them to run out. `kept_days` says how long each
+    table is to keep its rows.
     """
 
     def __init__(
@@ -38,16 +42,18 @@ class Flushers:
         metrics: Metrics,
         owner: str,
         clock: Callable[[], int],
+        kept_days: retention.KeptDays,
     ) -> None:
         self._settings, self._links, self._warehouse, self._metrics = settings, links, warehouse, metrics
-        self._owner, self._clock = owner, clock
-        self._preparing, self._prepared = asyncio.Lock(), False
+        self._owner, self._clock, self._kept_days = owner, clock, kept_days
+        self._preparing, self._prepared = asyncio.Lock(), asyncio.Event()
         self.own: dict[str, Flusher] = {}  #: by node
         running = AsyncExitStack()  # a worker's flusher may be started at any time, and ends here all the same
         self._tasks = Tasks(running, failed)
         stack.push_async_callback(self._last_flush)
         stack.push_async_callback(running.aclose)
         self._tasks.start("mend", warehouse.mend())
+        self._tasks.start("retention", self._drop_past())
 
     def run(self, node: str, pressed: Callable[[], bool]) -> Flusher:
         """The flusher of one of our queues, which goes on for ever; the same one for the same node."""
@@ -100,15 +106,29 @@ class Flushers:
 
     async def _prepare(self) -> None:
         async with self._preparing:
-            if self._prepared:
+            if self._prepared.is_set():
                 return
             warehouse = self._warehouse
             await warehouse.connect()
             if applied := await schema.apply(warehouse):
                 log.info("brought the schema up to date", extra={"migrations": [str(migration) for migration in applied]})
-            self._prepared = True
+            if altered := await retention.apply(warehouse, self._kept_days):
+                log.info("brought the tables to keep what the privacy data map says", extra={"statements": altered})
+            self._prepared.set()
             once = warehouse.features.exactly_once
             log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": once})
+
+    async def _drop_past(self) -> None:
+        """For ever, drop what is past its time by whole months: sooner than a TTL's merges, and where there are no TTLs."""
+        await self._prepared.wait()
+        while True:
+            try:
+                today = datetime.fromtimestamp(self._clock() / 1000, UTC).date()
+                if dropped := await retention.drop_past(self._warehouse, self._kept_days, today):
+                    log.info("dropped what the privacy data map says is past its time", extra={"statements": dropped})
+            except (Unavailable, WarehouseRefused) as error:
+                log.warning("what is past its time could not be dropped now", extra={"reason": str(error)})
+            await asyncio.sleep(_DROP_S)
 
     async def _last_flush(self) -> None:
         """Flush what has been shipped, if that is possible now; what isn't flushed stays in the queue."""

@@ -1,4 +1,5 @@
-"""One data map, and rendered from it the compact policy, the policy file and the page, which cannot disagree.
+"""One data map, and rendered from it the compact policy, the policy file and the page for people and for machines, which
+cannot disagree.
 
 Pure: no clock, no environment, no network, and of files only the two that this package ships. P3P has been
 obsolete since 2018 and current browsers ignore it; what it states is binding all the same, so that nothing of
@@ -7,6 +8,7 @@ it is written by hand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -14,13 +16,14 @@ from pixeld.errors import PolicyError
 from pixeld.privacy.coherence import contradictions
 from pixeld.privacy.compact import compact_policy, header, ie6_medium, lint, mozilla
 from pixeld.privacy.datamap import DataMap, load
+from pixeld.privacy.machine import PRIVACY_JSON_PATH, privacy_json
 from pixeld.privacy.page import PAGE_STYLE, privacy_page
 from pixeld.privacy.policyfile import render_policy_file
 from pixeld.privacy.structure import check_policy_file
 
 __all__ = [
-    "PAGE_STYLE", "DataMap", "Policy", "check_policy_file", "compact_policy", "contradictions", "default_map", "header",
-    "ie6_medium", "lint", "load", "mozilla", "privacy_page", "render_policy_file",
+    "PAGE_STYLE", "PRIVACY_JSON_PATH", "DataMap", "Policy", "check_policy_file", "compact_policy", "contradictions",
+    "default_map", "header", "ie6_medium", "lint", "load", "mozilla", "privacy_json", "privacy_page", "render_policy_file",
 ]
 
 
@@ -31,10 +34,12 @@ class Policy:
     compact: str
     xml: bytes
     page: bytes
+    json: bytes
+    kept_days: Mapping[str, int | None]  #: of each table that the map names; None is without limit
 
     @classmethod
     def from_map(cls, data_map: DataMap) -> Policy:
-        """Renders the map three times. Raises one PolicyError that names every offending token and field."""
+        """Renders the map in every way. Raises one PolicyError that names every offending token and field."""
         compact, xml = compact_policy(data_map), render_policy_file(data_map)
         verdict = ie6_medium(compact)
         problems = [
@@ -46,7 +51,7 @@ class Policy:
         if problems:
             intro = f'The privacy data map gives a policy that must not be sent, CP="{compact}":'
             raise PolicyError("\n  - ".join([intro, *problems]))
-        return cls(compact, xml, privacy_page(data_map))
+        return cls(compact, xml, privacy_page(data_map), privacy_json(data_map), data_map.kept_days)
 
 
 def default_map() -> DataMap:

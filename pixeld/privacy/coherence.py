@@ -23,6 +23,7 @@ def contradictions(data_map: DataMap) -> list[str]:
             found += _identified_uses(place, statement, "non_identifiable = true (NID)")
             found += _identifiers(place, statement)
         found += _timetable(place, statement)
+    found += _tables(data_map)
     return found
 
 
@@ -57,3 +58,14 @@ def _timetable(place: str, statement: Statement) -> Iterator[str]:
             said = "no limit" if item.kept_days is None else f"{item.kept_days}"
             yield (f"{place}.data[{number}].kept_days: {said} contradicts retention = "
                    f'"{statement.retention}" ({token}), which goes with {wanted}. Change one of them.')
+
+
+def _tables(data_map: DataMap) -> Iterator[str]:
+    """A row of a table goes whole: whatever is kept in one goes at the same time."""
+    said: dict[str, set[int | None]] = {}
+    for table, kept_days in data_map.tables():
+        said.setdefault(table, set()).add(kept_days)
+    for table, days in said.items():
+        if len(days) > 1:
+            listed = " and ".join("no limit" if each is None else str(each) for each in sorted(days, key=lambda day: day or 0))
+            yield f"kept_days: {listed} contradict each other for what is kept in table {table}. Write one of them everywhere."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pixeld.errors import PolicyError
@@ -50,6 +50,25 @@ class Practice:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where something lies, by the names it has there: `columns` as `table.column`; `keys` of Redis and `files` of the data
+    directory, with `*` for what differs; `cookies` and fields of `log` lines by their names.
+    """
+
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    cookies: tuple[str, ...]
+    log: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every name, as a reader would say what kind it is of."""
+        kinds = {"": self.columns, "Redis ": self.keys, "file ": self.files, "cookie ": self.cookies, "log ": self.log}
+        return tuple(f"{kind}{name}" for kind, names in kinds.items() for name in names)
+
+
+@dataclass(frozen=True, slots=True)
 class DataItem:
     """One field. `categories` is complete, whether the map states them or the base data schema fixes them.
 
@@ -62,6 +81,7 @@ class DataItem:
     what: str
     where: str
     kept_days: int | None
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,7 @@ class Statement:
 
     title: str
     consequence: str
+    ground: str
     non_identifiable: bool
     purposes: tuple[Practice, ...]
     recipients: tuple[Practice, ...]
@@ -83,8 +104,21 @@ class Holding:
 
     what: str
     why: str
+    recipients: str
+    ground: str
     where: str
     kept: str
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """Something that the server keeps to do its work, which says nothing about anybody. `kept_days` as a DataItem's."""
+
+    what: str
+    kept: str
+    kept_days: int | None
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +134,21 @@ class DataMap:
     disputes: tuple[Dispute, ...]
     statements: tuple[Statement, ...]
     accounts: tuple[Holding, ...]
+    machinery: tuple[Machinery, ...]
+
+    @property
+    def kept_days(self) -> dict[str, int | None]:
+        """For each table, how many days its rows stay; None is without limit. `coherence` sees to it that all who speak of a
+        table say the same.
+        """
+        return dict(self.tables())
+
+    def tables(self) -> Iterator[tuple[str, int | None]]:
+        """Each table, with how many days its rows stay, as often as that is said."""
+        said = [(item.places, item.kept_days) for statement in self.statements for item in statement.data]
+        for places, kept_days in (*said, *((each.places, each.kept_days) for each in self.machinery)):
+            for table in {column.partition(".")[0] for column in places.columns}:
+                yield table, kept_days
 
 
 def load(toml: str | bytes) -> DataMap:
@@ -119,6 +168,11 @@ def load(toml: str | bytes) -> DataMap:
 _NAME = Shape(re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a name of letters, digits, '_', '.' and '-'")
 # Only what a browser may follow safely from the page: no javascript:, nothing that ends an attribute.
 _URI = Shape(re.compile(r"(https?://[^/\s\"<>\\]+|/(?!/))[^\s\"<>\\]*"), "an http(s) address or a path")
+_COLUMN = Shape(re.compile(r"[a-z0-9_]+\.[a-z0-9_]+"), "a column like clicks.partner")
+_KEY = Shape(re.compile(r"[a-z0-9_:{}*-]+"), "a key of Redis like pixeld:{accounts}:mail:*")
+_FILE = Shape(re.compile(r"[a-z0-9_/.*-]+"), "a path in the data directory like spill/*")
+_COOKIE = Shape(re.compile(r"[A-Za-z0-9_-]+"), "a cookie's name")
+_FIELD = Shape(re.compile(r"[a-z0-9_]+"), "the name of a field")
 _EMAIL = Shape(re.compile(r"[^@\s\"<>?&]+@[^@\s\"<>?&]+"), "an e-mail address")
 
 
@@ -144,6 +198,7 @@ def _data_map(table: Table) -> DataMap:
         disputes=tuple(map(_dispute, table.tables("disputes", least=0))),
         statements=tuple(map(_statement, table.tables("statements"))),
         accounts=tuple(map(_holding, table.tables("accounts", least=0))),
+        machinery=tuple(map(_machinery, table.tables("machinery", least=0))),
     )
 
 
@@ -176,6 +231,7 @@ def _statement(table: Table) -> Statement:
     return Statement(
         title=table.text("title"),
         consequence=table.text("consequence"),
+        ground=table.word("ground", p3p.GROUNDS),
         non_identifiable=table.flag("non_identifiable"),
         purposes=_practices(table, "purposes", _PURPOSES),
         recipients=_practices(table, "recipients", _RECIPIENTS),
@@ -210,8 +266,39 @@ def _item(table: Table) -> DataItem:
         what=table.text("what"),
         where=table.text("where"),
         kept_days=table.optional_number("kept_days", least=0),
+        places=_places(table),
     )
 
 
+def _places(table: Table) -> Places:
+    places = Places(
+        columns=table.texts("columns", _COLUMN),
+        keys=table.texts("keys", _KEY),
+        files=table.texts("files", _FILE),
+        cookies=table.texts("cookies", _COOKIE),
+        log=table.texts("log", _FIELD),
+    )
+    if not places.all and not any(key in table for key in ("columns", "keys", "files", "cookies", "log")):
+        table.complain("", "names no place. Name columns, keys, files, cookies or fields of the log.")
+    return places
+
+
 def _holding(table: Table) -> Holding:
-    return Holding(what=table.text("what"), why=table.text("why"), where=table.text("where"), kept=table.text("kept"))
+    return Holding(
+        what=table.text("what"),
+        why=table.text("why"),
+        recipients=table.text("recipients"),
+        ground=table.word("ground", p3p.GROUNDS),
+        where=table.text("where"),
+        kept=table.text("kept"),
+        places=_places(table),
+    )
+
+
+def _machinery(table: Table) -> Machinery:
+    return Machinery(
+        what=table.text("what"),
+        kept=table.text("kept"),
+        kept_days=table.optional_number("kept_days", least=1),
+        places=_places(table),
+    )

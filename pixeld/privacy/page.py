@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pixeld.privacy import vocabulary
 from pixeld.privacy.compact import POLICY_FILE_PATH, compact_policy
 from pixeld.privacy.datamap import DataMap, Practice
+from pixeld.privacy.machine import PRIVACY_JSON_PATH
 
 _STYLE = resources.files(__package__).joinpath("templates", "privacy.css").read_text("utf-8")
 #: The page's only style, as a source of a Content-Security-Policy: it stands in the page, which loads nothing.
@@ -43,6 +44,6 @@ def privacy_page(data_map: DataMap) -> bytes:
     """A whole HTML page, UTF-8, without script and without anything loaded from elsewhere."""
     page = _ENVIRONMENT.get_template("privacy.html").render(
         map=data_map, words=vocabulary, compact=compact_policy(data_map), policy_file=POLICY_FILE_PATH,
-        style=Markup(_STYLE),  # noqa: S704 - our own
+        privacy_json=PRIVACY_JSON_PATH, style=Markup(_STYLE),  # noqa: S704 - our own
     )
     return page.encode()

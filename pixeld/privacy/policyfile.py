@@ -15,8 +15,9 @@ from pixeld.privacy.datamap import DataItem, DataMap, Dispute, Entity, Practice,
 NAMESPACE = "http://www.w3.org/2002/01/P3Pv1"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-# The policy speaks for what tracking serves and for the cookies that tracking sets, and for nothing else: the
-# partner portal on the same host has sessions of its own, which this policy does not describe.
+# The policy speaks for what tracking serves and for the cookies that visitors are given, and for nothing else: the
+# partner portal on the same host has sessions of its own, which this policy does not describe. So cookies of the whole
+# host are named one by one.
 _COVERED = "/t/*"
 
 
@@ -28,6 +29,8 @@ def render_policy_file(data_map: DataMap) -> bytes:
     reference = ET.SubElement(references, "POLICY-REF", about=f"#{data_map.policy_name}")
     ET.SubElement(reference, "INCLUDE").text = _COVERED
     ET.SubElement(reference, "COOKIE-INCLUDE", name="*", value="*", domain="*", path=_COVERED)
+    for name in (name for statement in data_map.statements for item in statement.data for name in item.places.cookies):
+        ET.SubElement(reference, "COOKIE-INCLUDE", name=name, value="*", domain="*", path="/")
     policies = ET.SubElement(root, "POLICIES")
     # Erratum E2 of the REC leaves open whether the references' EXPIRY holds for inline policies too.
     _expiry(policies, data_map)

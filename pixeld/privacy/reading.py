@@ -79,6 +79,16 @@ class Table:
             self.complain(key, f'"{word}" stands there twice. Keep one.')
         return tuple(self._known(key, word, known) for word in words)
 
+    def texts(self, key: str, shape: Shape) -> tuple[str, ...]:
+        """Texts of one shape, without repetition; none if left out."""
+        found = self._list(key, str, f"a list, each {shape.called}", 0)
+        for text in sorted({text for text in found if found.count(text) > 1}):
+            self.complain(key, f'"{text}" stands there twice. Keep one.')
+        for text in found:
+            if not shape.pattern.fullmatch(text):
+                self.complain(key, f'"{text}" is not {shape.called}. Write one.')
+        return tuple(found)
+
     def flag(self, key: str) -> bool:
         """True or false; false if left out."""
         return bool(self._take(key, bool, "true or false", False))

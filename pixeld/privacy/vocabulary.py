@@ -155,3 +155,14 @@ REFS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "#dynamic.cookies": (),
     "#dynamic.miscdata": (),
 })
+
+# On what ground something may be kept, in the words of the GDPR's article 6 (1), a to f. P3P has no word for it.
+GROUNDS = MappingProxyType({
+    "consent": "you agreed",
+    "contract": "an agreement with you needs it",
+    "legal-obligation": "the law demands it",
+    "vital-interests": "somebody's life depends on it",
+    "public-task": "it is in the public interest",
+    "legitimate-interests": "those who run this have an interest in it that yours does not outweigh",
+    "anonymous": "nobody is told by it, so that no ground is needed",
+})

@@ -133,6 +133,19 @@ class Features:
         """The statement that makes the database `name`, on every server of the cluster."""
         return f"CREATE DATABASE IF NOT EXISTS {name}{self._on_cluster()}"
 
+    def stored(self, table: str) -> str:
+        """The name of the table where the rows of `table` are, on each server."""
+        return f"{table}_local" if self.cluster else table
+
+    def alter(self, table: str) -> str:
+        """How a statement begins that alters the table where the rows of `table` are, on every server of a cluster."""
+        name = f"{self.cluster.database}.{table}_local" if self.cluster else table
+        return f"ALTER TABLE {name}{self._on_cluster()}"
+
+    def everywhere(self, table: str) -> str:
+        """What a query reads to see a table of the system on one replica of every shard."""
+        return f"cluster('{self.cluster.name}', {table})" if self.cluster else table
+
     def _on_cluster(self) -> str:
         return f" ON CLUSTER '{self.cluster.name}'" if self.cluster else ""
 
@@ -141,8 +154,8 @@ class Features:
 
         `{{create NAME}}` and `{{stored NAME}}` name the table where rows are, which on a cluster is NAME_local, `{{engine X}}`
         is its engine, and `{{spread EXPRESSION}}`, on the last line, makes NAME a table over those of all shards: a row is
-        on the shard that EXPRESSION gives. `{{roll_up}}` marks roll-ups; `{{text}}`, `{{keep DAYS COLUMN}}` and
-        `{{durable}}` are a type, a TTL and settings, where the server has them.
+        on the shard that EXPRESSION gives. `{{roll_up}}` marks roll-ups; `{{text}}` and `{{durable}}` are a type and settings,
+        where the server has them. `{{keep COLUMN}}` is for `storage.retention`.
         """
         if "{{roll_up}}" in migration and not self.roll_ups:
             return []
@@ -169,7 +182,7 @@ class Features:
             (r"\{\{stored (\w+)\}\}", local),
             (r"\{\{engine (\w+)\}\}", rf"{replicated}\1{arguments}"),
             (r"\{\{text\}\}", "LowCardinality(String)" if self.low_cardinality else "String"),
-            (r"\{\{keep (\d+) (\w+)\}\}", r"TTL \2 + INTERVAL \1 DAY" if self.ttl else ""),
+            (r"\{\{keep \w+\}\}\n", ""),
             (r"\{\{durable\}\}", f"SETTINGS {', '.join(settings)}" if settings else ""),
         ):
             filled = re.sub(placeholder, text, filled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from pixeld.privacy import PAGE_STYLE
+from pixeld.privacy import PAGE_STYLE, PRIVACY_JSON_PATH
 from pixeld.web import headers, keys
 from pixeld.web.responses import without_server
 
@@ -19,6 +19,7 @@ def add_routes(app: web.Application, *, p3p: bool, https: bool) -> None:
     headers.protect(app, https=https)
     app.on_response_prepare.append(without_server)
     app.router.add_get("/privacy", privacy)
+    app.router.add_get(PRIVACY_JSON_PATH, privacy_json)
     app.router.add_get("/robots.txt", robots)
     app.router.add_get("/.well-known/gpc.json", gpc)
     if p3p:
@@ -34,6 +35,12 @@ async def privacy(request: web.Request) -> web.Response:
     """What is collected, why, and for how long, in prose."""
     own = {headers.CSP: headers.csp(style_src=PAGE_STYLE)}
     return web.Response(body=request.app[keys.POLICY].page, content_type="text/html", charset="utf-8", headers=own)
+
+
+async def privacy_json(request: web.Request) -> web.Response:
+    """The same for programs, any site's."""
+    headers = {"Cache-Control": _DAY, "Access-Control-Allow-Origin": "*"}
+    return web.Response(body=request.app[keys.POLICY].json, content_type="application/json", headers=headers)
 
 
 async def robots(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pixeld.privacy import (
     lint,
     load,
     mozilla,
+    privacy_json,
     privacy_page,
     render_policy_file,
     vocabulary,
@@ -62,14 +63,16 @@ def tree() -> Tree:
                 "purposes": ["current", "pseudo-analysis:opt-out"],
                 "recipients": ["ours"],
                 "retention": "stated-purpose",
+                "ground": "consent",
                 "data": [
-                    {"ref": "#dynamic.http", "what": "The request.", "where": "a log", "kept_days": 7},
+                    {"ref": "#dynamic.http", "what": "The request.", "where": "a log", "kept_days": 7, "log": ["request"]},
                     {
                         "ref": "#dynamic.cookies",
                         "categories": ["state"],
                         "what": "A cookie.",
                         "where": "your browser",
                         "kept_days": 1,
+                        "cookies": ["ref"],
                     },
                 ],
             }
@@ -208,7 +211,7 @@ def test_header_lets_nothing_out_of_its_quotes(bad: str) -> None:
 
 
 def test_shipped_map_gives_the_policy_that_the_header_is_known_by() -> None:
-    assert Policy.from_map(SHIPPED).compact == "NOI DSP COR CUR ADM PSA OUR BUS UNI PUR COM NAV STA"
+    assert Policy.from_map(SHIPPED).compact == "NOI DSP COR CUR ADM PSA PSAi OUR STP BUS UNI PUR COM NAV STA PRE"
 
 
 def test_packaged_default_is_the_shipped_map() -> None:
@@ -405,6 +408,7 @@ def statements(draw: st.DrawFn, identified: bool) -> Tree:
             "optional": draw(st.booleans()),
             "what": draw(prose()),
             "where": draw(prose()),
+            "keys": ["visits:*"],
         }
 
     return {
@@ -414,6 +418,7 @@ def statements(draw: st.DrawFn, identified: bool) -> Tree:
         "purposes": draw(practices(purposes, identified)),
         "recipients": draw(practices(list(TOKENS["RECIPIENT"].values()), identified)),
         "retention": retention,
+        "ground": draw(st.sampled_from(list(vocabulary.GROUNDS))),
         "data": [item() for _ in range(draw(st.integers(1, 3)))],
     }
 
@@ -551,6 +556,71 @@ def test_page_of_any_map_says_it_all(source: Tree) -> None:
     assert all(says(text) for text in source["entity"].values())
 
 
+def leaves(value: object, place: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """The place of everything in a map that is no list of tables and no table."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from leaves(each, (*place, key))
+    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value):
+            yield from leaves(each, (*place, number))
+    else:
+        yield place
+
+
+def another(key: object, value: object) -> object:
+    """A value that a key of the map may have, too."""
+    choices = {
+        "ground": list(vocabulary.GROUNDS),
+        "retention": ["business-practices", "legal-requirement"],
+        "ref": ["#dynamic.clickstream.timestamp", "#dynamic.clickstream.uri"],
+        "access": ["nonident", "none"],
+        "resolution_type": list(vocabulary.RESOLUTIONS),
+    }
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case list():
+            more = {"purposes": "develop", "recipients": "unrelated", "remedies": "money", "categories": "interactive"}
+            return [*value, {"columns": "other.name", "log": "other_name"}.get(str(key)) or more.get(str(key), "other-name")]
+        case "#dynamic.cookies" | "#dynamic.miscdata":
+            return "#dynamic.cookies" if value == "#dynamic.miscdata" else "#dynamic.miscdata"
+        case str() if key in choices:
+            return next(word for word in choices[str(key)] if word != value)
+        case str() if key in ("discuri", "service", "uri"):
+            return value + "/elsewhere"
+    return f"{value}x"
+
+
+def rendered(source: Tree) -> tuple[bytes, bytes, bytes]:
+    data_map = load(written(source))
+    return privacy_page(data_map), privacy_json(data_map), render_policy_file(data_map)
+
+
+P3P_ALONE = {"policy_name", "discuri", "expiry_s", "ref"}  # no reader of the page misses them
+# Of these P3P has no word; the rest of the map is in the policy file.
+NOT_P3P = {"title", "ground", "what", "where", "kept_days", "columns", "keys", "files", "log"}
+PLACES = list(leaves(tomllib.loads(SHIPPED_TOML)))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=[".".join(map(str, place)) for place in PLACES])
+def test_each_page_changes_when_what_it_says_changes_and_not_else(place: tuple[Any, ...]) -> None:
+    source = tomllib.loads(SHIPPED_TOML)
+    before, table = rendered(source), source
+    for key in place[:-1]:
+        table = table[key]
+    table[place[-1]] = another(place[-1], table[place[-1]])
+    page, machine, policy_file = (old != new for old, new in zip(before, rendered(source), strict=True))
+    of_visits = place[0] not in ("accounts", "machinery")
+    assert (page, machine, policy_file) == (place[-1] not in P3P_ALONE, True, of_visits and place[-1] not in NOT_P3P)
+
+
+def test_the_same_map_gives_the_same_bytes_always() -> None:
+    assert Policy.from_map(load(SHIPPED_TOML)) == Policy.from_map(default_map())
+
+
 def test_page_shows_the_compact_policy_and_links_to_the_policy_file() -> None:
     page = Text(Policy.from_map(SHIPPED).page)
     assert compact_policy(SHIPPED) in page.said
@@ -580,10 +650,16 @@ def test_what_is_kept_of_people_who_log_in_is_on_the_page_and_not_in_what_p3p_sa
     source = tree()
     plain = load(written(source))
     assert plain.accounts == () and "If you log in here" not in Text(privacy_page(plain)).said
-    source["accounts"] = [{"what": "Your e-mail.", "why": "To reach you.", "where": "a vault", "kept": "until you leave"}]
+    source["accounts"] = [
+        {
+            "what": "Your e-mail.", "why": "To reach you.", "where": "a vault", "kept": "until you leave", "recipients": "nobody",
+            "ground": "contract", "keys": ["mails:*"],
+        }
+    ]
     told = load(written(source))
     said = Text(privacy_page(told)).said
-    assert "Your e-mail. To reach you. Kept in: a vault. Kept for: until you leave." in said
+    assert "Your e-mail. To reach you. Kept in: a vault. Kept for: until you leave. Who receives it: nobody." in said
+    assert "an agreement with you needs it. Exactly where Redis mails:*" in said
     assert (compact_policy(told), render_policy_file(told)) == (compact_policy(plain), render_policy_file(plain))
 
 
@@ -611,7 +687,7 @@ def test_page_is_accessible_and_loads_nothing() -> None:
     assert page.tags[0] == ("html", {"lang": "en"})
     assert b"@media (prefers-color-scheme: dark)" in html
     labels = [attributes["aria-labelledby"] for tag, attributes in page.tags if tag == "section"]
-    assert len(labels) == len(SHIPPED.statements) + 4  # people who log in, choices, who it is, the same for machines
+    assert len(labels) == len(SHIPPED.statements) + 5  # people who log in, machinery, choices, who it is, the same for machines
     assert labels == ids
 
 
@@ -620,7 +696,8 @@ def test_policy_speaks_for_what_tracking_serves_and_nothing_else() -> None:
     assert reference is not None
     assert [each.text for each in reference.iter(f"{P3P}INCLUDE")] == ["/t/*"]
     assert [each.attrib for each in reference.iter(f"{P3P}COOKIE-INCLUDE")] == [
-        {"name": "*", "value": "*", "domain": "*", "path": "/t/*"}
+        {"name": name, "value": "*", "domain": "*", "path": path}
+        for name, path in [("*", "/t/*"), *((name, "/") for name in ("pxref", "__Secure-pxref", "pxref-landing", "__Host-pxref", "ID"))]
     ]
 
 
@@ -734,6 +811,10 @@ CONTRADICTIONS = {
     "a timetable without a limit": (
         lambda source: source["statements"][0]["data"][1].pop("kept_days"),
         ["statements[0].data[1].kept_days: no limit", "STP"],
+    ),
+    "one table and two times": (
+        lambda source: [item.update(columns=[f"visits.c{item['kept_days']}"]) for item in source["statements"][0]["data"]],
+        ["1 and 7 contradict each other", "table visits"],
     ),
     "an opt-out that leads nowhere": (lambda source: source.pop("opturi"), ["opt-out", "opturi"]),
 }

@@ -25,6 +25,6 @@ CREATE TABLE IF NOT EXISTS {{create clicks}}
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, at, partner)
-{{keep 395 at}}
+{{keep at}}
 {{durable}}
 {{spread cityHash64(event_id)}}

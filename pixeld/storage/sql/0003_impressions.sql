@@ -23,6 +23,6 @@ CREATE TABLE IF NOT EXISTS {{create impressions}}
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, at, partner)
-{{keep 395 at}}
+{{keep at}}
 {{durable}}
 {{spread cityHash64(event_id)}}

@@ -19,6 +19,6 @@ CREATE TABLE IF NOT EXISTS {{create traffic_hourly}}
 ENGINE = {{engine SummingMergeTree}}
 PARTITION BY toYYYYMM(hour)
 ORDER BY (client, hour, partner, quality, country, device, browser, os, language)
-{{keep 395 hour}}
+{{keep hour}}
 {{durable}}
 {{spread cityHash64(client, partner)}}

@@ -22,6 +22,6 @@ CREATE TABLE IF NOT EXISTS {{create traffic_grains}}
 ENGINE = {{engine SummingMergeTree}}
 PARTITION BY toYYYYMM(start)
 ORDER BY (grain, quality, client, start, partner)
-{{keep 395 start}}
+{{keep start}}
 {{durable}}
 {{spread cityHash64(client, partner)}}

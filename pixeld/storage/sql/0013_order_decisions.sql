@@ -16,6 +16,6 @@ CREATE TABLE IF NOT EXISTS {{create order_decisions}}
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMM(at)
 ORDER BY (client, order_id, at)
-{{keep 760 at}}
+{{keep at}}
 {{durable}}
 {{spread cityHash64(client, order_id)}}

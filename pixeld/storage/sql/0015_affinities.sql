@@ -14,6 +14,6 @@ CREATE TABLE IF NOT EXISTS {{create affinities}}
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMMDD(at)
 ORDER BY (client, click_id, at)
-{{keep 7 at}}
+{{keep at}}
 {{durable}}
 {{spread cityHash64(event_id)}}

@@ -11,6 +11,6 @@ CREATE TABLE IF NOT EXISTS {{create forgotten}}
 ENGINE = {{engine MergeTree}}
 PARTITION BY toYYYYMMDD(at)
 ORDER BY (client, click_id, at)
-{{keep 8 at}}
+{{keep at}}
 {{durable}}
 {{spread cityHash64(event_id)}}

@@ -1,0 +1,90 @@
+"""How long tables keep their rows: the days that the data map promises, as TTLs where the server has them, and by partitions
+that are dropped whole once all of one is past its time, which any server can do.
+
+A table whose rows go has `{{keep COLUMN}}` in its migration: the column that tells a row's age. The days are not there, so
+that a changed map changes a database that is in use, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import cache
+
+from pixeld.errors import SettingsError
+from pixeld.storage import migrations
+from pixeld.storage.warehouse import Warehouse
+
+KeptDays = Mapping[str, int | None]  # for each table; None is without limit
+
+
+@cache
+def ages() -> dict[str, str]:
+    """For each table whose rows go, the column that tells a row's age."""
+    found = (re.search(r"\{\{create (\w+)\}\}.*\{\{keep (\w+)\}\}", each.text, re.DOTALL) for each in migrations.known())
+    return {match[1]: match[2] for match in found if match}
+
+
+def check(kept_days: KeptDays) -> None:
+    """SettingsError when the map doesn't say how long some table keeps its rows."""
+    if missing := sorted(ages().keys() - kept_days.keys()):
+        raise SettingsError(
+            f"the privacy data map names no column of {', '.join(missing)}, so that nobody can tell how long its rows are "
+            "to be kept; name its columns with a kept_days, as config/privacy.toml does"
+        )
+
+
+async def apply(warehouse: Warehouse, kept_days: KeptDays) -> list[str]:
+    """Bring every table's TTL to the map's days; the statements that this call ran. What is past its time goes with the next
+    merge, soon. Nothing on a server without TTLs.
+    """
+    statements = await plan(warehouse, kept_days)
+    for statement in statements:
+        await warehouse.command(statement)
+    return statements
+
+
+async def plan(warehouse: Warehouse, kept_days: KeptDays) -> list[str]:
+    """The statements that `apply` would run now. Changes nothing."""
+    features = warehouse.features
+    if not features.ttl:
+        return []
+    stored = {features.stored(table): table for table in ages()}
+    rows = await warehouse.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()", {})
+    statements = []
+    for row in rows:
+        if (table := stored.get(row["name"])) is None:
+            continue
+        column, days = ages()[table], kept_days[table]
+        now = re.search(r"\bTTL (\w+) \+ toIntervalDay\((\d+)\)", row["engine_full"])
+        if days is None and now:
+            statements.append(f"{features.alter(table)} REMOVE TTL")
+        elif days is not None and (now is None or now.groups() != (column, str(days))):
+            statements.append(f"{features.alter(table)} MODIFY TTL {column} + INTERVAL {days} DAY")
+    return statements
+
+
+async def drop_past(warehouse: Warehouse, kept_days: KeptDays, today: date) -> list[str]:
+    """Drop every partition of which even the last moment is past its time; the statements that this call ran."""
+    features = warehouse.features
+    stored = {features.stored(table): table for table in ages()}
+    parts = features.everywhere("system.parts")
+    sql = f"SELECT DISTINCT table, partition FROM {parts} WHERE active AND database = currentDatabase()"  # noqa: S608 - our own
+    statements = []
+    for row in sorted(await warehouse.query(sql, {}), key=lambda row: (row["table"], row["partition"])):
+        table = stored.get(row["table"])
+        days = kept_days[table] if table else None
+        if table and days is not None and _ended(row["partition"]) + timedelta(days=days) < today:
+            statements.append(f"{features.alter(table)} DROP PARTITION {row['partition']}")
+    for statement in statements:
+        await warehouse.command(statement)
+    return statements
+
+
+def _ended(partition: str) -> date:
+    """The first day after a month, `YYYYMM`, or a day, `YYYYMMDD`: what tables are parted by."""
+    year, month, day = int(partition[:4]), int(partition[4:6]), partition[6:]
+    if day:
+        return date(year, month, int(day)) + timedelta(days=1)
+    return (date(year, month, 1) + timedelta(days=31)).replace(day=1)
