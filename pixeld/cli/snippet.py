@@ -10,7 +10,7 @@ import click
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json
 from pixeld.cli.tracker import public_url_option, tracker_url
-from pixeld.domain.snippet import CONSENT, beacon_url, image, pixel_url, values
+from pixeld.domain.snippet import CONSENT, beacon_url, categories, image, pixel_url, values
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -49,6 +49,8 @@ def snippet(server: Server, client: str, public_url: str | None, as_json: bool) 
         click.echo(image(beacon))
         click.echo(f"\n{textwrap.fill(_LANDING, _WIDTH)}", err=True)
     click.echo(f"\n{textwrap.fill(CONSENT, _WIDTH)}", err=True)
+    if found["categories"]:
+        click.echo(f"\n{textwrap.fill(categories(found['categories']), _WIDTH, break_on_hyphens=False)}", err=True)
     for note in notes:
         click.echo(f"Note: {note}", err=True)
 

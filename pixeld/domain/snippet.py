@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
+from pixeld.domain import affinity
 from pixeld.domain.landing import with_parameter
 
 CONSENT = (
     "Where you ask visitors for consent, put the answer at the end of each address: &consent=1 for yes, &consent=0 for no, or "
     "what your consent banner gives: gdpr and gdpr_consent, gpp and gpp_sid, or us_privacy."
 )
+
+
+def categories(names: Sequence[str]) -> str:
+    """How an order tells what kind of thing was bought."""
+    return (
+        "Where a visitor has agreed, an order may say what kinds of things were bought: put &cat= and up to "
+        f"{affinity.MAX_CHOSEN} of these at the end of its address, with commas between them: {', '.join(names)}."
+    )
 
 
 def pixel_url(tracker_url: str, client: str, *, test: bool = False) -> str:

@@ -586,6 +586,15 @@ async def test_the_snippet_is_its_images_and_nothing_else(pixeld_server, option,
     assert ("works without cookies" in " ".join(snippet.stderr.split())) == (option == "--stateless")
 
 
+async def test_the_snippet_tells_how_to_name_categories_where_there_are_some(pixeld_server):
+    said = []
+    for names in ([], ["hot-drinks", "tea"]):
+        given = [part for name in names or [""] for part in ("--category", name)]
+        await pixeld_server.run("client", "set", "shop", *given)
+        said.append(" ".join((await pixeld_server.run("snippet", "shop")).stderr.split()))
+    assert "&cat=" not in said[0] and "up to 5 of these" in said[1] and said[1].count("hot-drinks, tea.") == 1
+
+
 async def test_the_snippet_tells_what_to_put_where(pixeld_server):
     said = (await pixeld_server.run("snippet", "shop")).stderr
     for word in ("ORDER", "AMOUNT", "CURRENCY", "CLICK", "it is EUR", "shop.example/?lang=en&pxid=<click id>", "test=1", "consent=1"):

@@ -72,6 +72,12 @@ async def test_the_overview_tells_what_waits_and_what_happened(client, orders):
     assert first == [TODAY, "1", "3", "300.00"]
 
 
+async def test_the_pixel_s_page_tells_of_categories_where_there_are_some(made, client):
+    assert "&cat=" not in (await client.get("/portal/client/pixel")).text
+    await made.registry.change_client("shop", {"categories": ["coffee", "tea"]}, "admin")
+    assert "commas between them: coffee, tea." in (await client.get("/portal/client/pixel")).text
+
+
 async def test_the_pixel_has_the_clients_own_id(client):
     page = await client.get("/portal/client/pixel")
     assert page.one("textarea", id="pixel").text.count("https://track.example/t/shop/o.gif?order=ORDER&amp;amount=AMOUNT") == 1

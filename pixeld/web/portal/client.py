@@ -63,6 +63,7 @@ async def pixel(request: web.Request) -> web.Response:
         beacon=snippet.image(snippet.beacon_url(base, client.id)),
         values=snippet.values(client.currency, client.landing_url, client.click_param, stateless=client.stateless),
         consent=snippet.CONSENT,
+        categories=snippet.categories(client.categories) if client.categories else "",
         host=landing.host_of(base),
     )
 
