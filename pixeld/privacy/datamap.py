@@ -147,7 +147,7 @@ class DataMap:
         """Each table, with how many days its rows stay, as often as that is said."""
         said = [(item.places, item.kept_days) for statement in self.statements for item in statement.data]
         for places, kept_days in (*said, *((each.places, each.kept_days) for each in self.machinery)):
-            for table in {column.partition(".")[0] for column in places.columns}:
+            for table in dict.fromkeys(column.partition(".")[0] for column in places.columns):
                 yield table, kept_days
 
 
