@@ -68,19 +68,22 @@ def _language(accept_language: str) -> str:
 
 class Browser(NamedTuple):
     """What a request says of the browser that sent it, the same in each of its requests. `user_agent` is for Visitors alone;
-    `ahead` is whether it fetches ahead of a visit (`Sec-Purpose`, `Purpose`, `X-Moz`).
+    `ahead` is whether it fetches ahead of a visit (`Sec-Purpose`, `Purpose`, `X-Moz`); `gpc` and `dnt` whether it objects to
+    being tracked (`Sec-GPC`, `DNT`).
     """
 
     user_agent: str
     bot: bool
     ahead: bool
     audience: tuple[str, str, str, str]  #: device, browser, os, language: columns of every event
+    gpc: bool
+    dnt: bool
 
     @classmethod
-    def of(cls, user_agent: str, accept_language: str, *, ahead: bool) -> Browser:
+    def of(cls, user_agent: str, accept_language: str, *, ahead: bool, gpc: bool = False, dnt: bool = False) -> Browser:
         """From the headers' values, `""` when absent."""
         device, browser, os, bot = agent(user_agent)
-        return cls(user_agent, bot, ahead, (device, browser, os, language(accept_language)))
+        return cls(user_agent, bot, ahead, (device, browser, os, language(accept_language)), gpc, dnt)
 
 
 class Visitors:

@@ -22,6 +22,7 @@ from pixeld.web.rate import Limiter
 log = logging.getLogger(__name__)
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
+_SEC_GPC, _DNT = istr("Sec-GPC"), istr("DNT")
 
 
 class Said(NamedTuple):
@@ -119,7 +120,13 @@ class Desk:
 def said(headers: MultiMapping[str], origin: Origin) -> Said:
     """Read what headers say that doesn't differ from visitor to visitor."""
     get = headers.get
-    browser = Browser.of(get(hdrs.USER_AGENT, ""), get(hdrs.ACCEPT_LANGUAGE, ""), ahead=_ahead(headers))
+    browser = Browser.of(
+        get(hdrs.USER_AGENT, ""),
+        get(hdrs.ACCEPT_LANGUAGE, ""),
+        ahead=_ahead(headers),
+        gpc=get(_SEC_GPC) == "1",
+        dnt=get(_DNT) == "1",
+    )
     return Said(browser, origin.told(headers))
 
 

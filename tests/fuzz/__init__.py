@@ -5,7 +5,7 @@ A fuzzer is a module with `check(data)`, which holds for all bytes; tests/unit/t
 
 from pathlib import Path
 
-FUZZERS = ("cookie", "money", "query", "recogniser", "token")
+FUZZERS = ("cookie", "gpp", "money", "query", "recogniser", "tcf", "token")
 CORPUS = Path(__file__).parent / "corpus"
 MAX_LENGTH = 1200  # bytes of an input
 

@@ -1,0 +1,190 @@
+"""Consent: the strings' decoders against the IAB's own examples, and the rule against another statement of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixeld.domain.consent import EXPLICIT, REFUSED, SILENCE, Mode, Say, Signals, Verdict, Where, decide
+from pixeld.tracking import gpp, signals, tcf
+from pixeld.tracking.audience import Browser
+from tests import consent
+
+NO, YES, NOTHING = Say.NO, Say.YES, Say.NOTHING
+
+
+@pytest.mark.parametrize("row", [*consent.rows()], ids=lambda row: f"{row.query or 'nothing'} {row.browser} {row.client['consent']} {row.country}")
+def test_truth_table(row):
+    headers = row.headers
+    browser = Browser.of("", "", ahead=False, gpc=headers.get("Sec-GPC") == "1", dnt=headers.get("DNT") == "1")
+    honour, vendor = row.settings.get("honour_dnt") == "true", int(row.settings.get("tcf_vendor_id", 0))
+    said = signals.read(row.query, headers.get("Cookie", ""), browser, honour_dnt=honour, vendor=vendor)
+    assert decide(said, row.client["consent"], row.client["consent_where"], row.country) == row.verdict
+
+
+def test_every_verdict_has_a_row():
+    assert {row.verdict for row in consent.rows()} == set(Verdict)
+
+
+@given(
+    said=st.builds(Signals, *[st.booleans()] * 3, *[st.sampled_from(Say)] * 2, st.sampled_from([NOTHING, NO]), st.sampled_from(Say)),
+    mode=st.sampled_from(Mode),
+    where=st.sampled_from(Where),
+    country=st.sampled_from(["", "DE", "IS", "GB", "CH", "US", "BR", "XX"]),
+)
+def test_the_precedence(said, mode, where, country):
+    """The same once more: of all that hold, the one that stands first in one list."""
+    applies = where is Where.EVERYWHERE or country not in ("US", "BR")
+    ranked = [
+        (said.opt_out, "refused opt_out"),
+        (said.gpc, "refused gpc"),
+        (said.dnt, "refused dnt"),
+        (said.tcf is NO, "refused tcf"),
+        (said.gpp is NO, "refused gpp"),
+        (said.us_privacy is NO, "refused us_privacy"),
+        (said.consent is NO, "refused consent"),
+        (said.tcf is YES, "allowed tcf"),
+        (said.gpp is YES, "allowed gpp"),
+        (said.consent is YES, "allowed consent"),
+        (mode is Mode.REQUIRE and applies, "refused require"),
+        (mode is Mode.REQUIRE, "allowed elsewhere"),
+        (True, f"allowed {mode}"),
+    ]
+    assert decide(said, mode, where, country) == next(verdict for holds, verdict in ranked if holds)
+
+
+def test_words():
+    assert {verdict for verdict in Verdict if verdict in REFUSED} == {v for v in Verdict if str(v).startswith("refused")}
+    assert {str(verdict) for verdict in EXPLICIT} == {"allowed tcf", "allowed gpp", "allowed consent"}
+    assert decide(SILENCE, "operator_asserts", "eea", "") == "allowed operator_asserts"
+
+
+# Strings of the IAB's own reference encoder, with what its tests say of them.
+TC_28 = "CPSG_8APSG_8AAAAAAENAAFgAAAAAAAAAAAAAOAAAABAAAAA.IAOABgAB.YAAAAAAAAAAA"
+TC_3 = "CPTtLAAPTtLAAAKAAAENAAFgALwAAEAAAAAAAOgAgABgAAAA.IAoAAgABgAAEAQAAEAAA.d4AACEAAAAAA"
+TC_722 = "CPSG_8APSG_8AAAAAAENAAFgAAAAAAAAAAAAFpQAwAAgCtAWkAAAAAAA.IFpQBQAAwAKAAsADoArQFpAA.YAAAAAAAAAAA"
+ALL_US = (
+    "DBACOcGA~CPSG_8APSG_8ANwAAAENAAFgAAAAAAAAAAAAAAAAAAAA.IAAA.YAAAAAAAAAAA~BPSG_8APSG_8AAAAAAENAACAAAAAAAAAAAAAAAAAAAA.YAAAAAAAA"
+    "AA~1---~BAAAAAAAAQA.QA~BAAAAABA.QA~BAAAABA~BAAAAEA.QA~BAAAAAQA~BAAAAAEA.QA~BAAAAABA~BAAAAABA.QA~BAAAAAABAA.QA~BAAAAAQA.QA~BAA"
+    "AAAABAA.QA~BAAAAAQA.QA~BAAAAAQA.QA~BAAAAABA.QA~BAAAAAAAQA.QA~BAAAAAQA.QA~BAAAAAQA.QA~BQAA.QA~BQAA.AAA~BQAA.AAA~BQAA.AAA"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "vendors"),
+    [
+        pytest.param(TC_28, {28}, id="a bit for each"),
+        pytest.param(TC_3, {11, 28, 29}, id="several"),
+        pytest.param(TC_722, {1, 173, 722}, id="ranges"),
+    ],
+)
+def test_vendors_of_reference_strings(text, vendors):
+    # They consent to no purpose that matters here: those characters are ours.
+    spliced = text[:25] + consent.tc((1, 7))[25:30] + text[30:]
+    assert {vendor for vendor in range(1, 800) if tcf.says(spliced, vendor) is YES} == vendors
+    assert tcf.says(text, 0) is NO
+
+
+def test_sections_of_a_reference_string():
+    assert gpp.says(ALL_US, range(6, 28), 0) is NOTHING
+    assert gpp.says(ALL_US, [2], 0) is NO
+    with pytest.raises(ValueError, match="unknown"):
+        gpp.says(ALL_US, None, 0)  # Canada's is among them
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("DBABLA~BAAAVVVVUQA.QA", NOTHING, id="usnat 1, sensitive data opted out only"),
+        pytest.param("DBABLA~CAAAVVVVAFBA.QA", NOTHING, id="usnat 2, sensitive data opted out only"),
+        pytest.param("DBABLA~CVVVkkkkkpFY.YA", NO, id="usnat 2, opted out of all"),
+        pytest.param("DBABTA~1YNN", NOTHING, id="uspv1"),
+        pytest.param("DBABTA~1YYN", NO, id="uspv1, opted out"),
+    ],
+)
+def test_reference_strings(text, said):
+    assert gpp.says(text, None, 0) is said
+
+
+def core(first, choices, size=60):
+    """A US section's core, with `choices` from bit `first` on."""
+    bits = f"{1:06b}".ljust(first, "0") + "".join(f"{choice:02b}" for choice in choices)
+    return consent.base64url(bits.ljust(size, "0"))
+
+
+SECTIONS = {7: (18, 3), 11: (14, 2), 18: (14, 2)} | dict.fromkeys((8, 9, 10, *range(12, 18), *range(19, 24)), (12, 2))
+SECTIONS |= dict.fromkeys(range(24, 28), (16, 2))
+
+
+@pytest.mark.parametrize("section", range(7, 28))
+def test_every_us_section(section):
+    """What objects is exactly an opt-out of sale, sharing or targeted advertising."""
+    first, count = SECTIONS[section]
+    neither = [2] * count
+
+    def said(body):
+        return gpp.says(consent.gpp({section: body}), [section], 0)
+
+    assert said(core(first, neither)) is said(core(first, [0] * count)) is NOTHING
+    for place in range(count):
+        choices = [*neither]
+        choices[place] = 1
+        assert said(core(first, choices)) is NO
+        choices[place] = 3
+        with pytest.raises(ValueError, match="choice"):
+            said(core(first, choices))
+    notices = "000001" + "01" * ((first - 6) // 2) + "10" * count + "01" * 12
+    assert said(consent.base64url(notices)) is NOTHING
+    assert said(core(first, neither) + ".YA") is (NOTHING if section >= 25 else NO)
+    assert said(core(first, neither) + ".QA") is NOTHING
+    with pytest.raises(ValueError, match="short"):
+        said(core(first, neither)[: (first + 2 * count - 1) // 6])
+    with pytest.raises(ValueError, match="version"):
+        said("D" + core(first, neither)[1:])
+
+
+purposes = st.frozensets(st.integers(1, 24))
+vendors = st.frozensets(st.integers(1, 1500), max_size=30)
+
+
+@given(purposes, vendors, st.booleans(), st.integers(0, 1600))
+def test_what_is_written_is_read(purposes, vendors, as_ranges, asked):
+    text = consent.tc(purposes, vendors, [(n, n) for n in sorted(vendors)] if as_ranges else None)
+    assert (tcf.says(text, asked) is YES) == (purposes >= {1, 7} and (asked == 0 or asked in vendors))
+
+
+@given(st.dictionaries(st.sampled_from([2, *range(6, 28)]), st.booleans(), min_size=1), st.data())
+def test_sections_are_told_apart(objections, data):
+    def body(section, objects):
+        if section == 2:
+            return consent.tc(() if objects else (1, 7))
+        if section == 6:
+            return "1-Y-" if objects else "1-N-"
+        first, count = SECTIONS[section]
+        return core(first, [1 if objects else 2] * count)
+
+    text = consent.gpp({section: body(section, objects) for section, objects in objections.items()})
+    applicable = data.draw(st.none() | st.frozensets(st.sampled_from(sorted(objections))))
+    asked = {section: objections[section] for section in (objections if applicable is None else applicable)}
+    assert gpp.says(text, applicable, 0) is (NO if any(asked.values()) else YES if 2 in asked else NOTHING)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("utf-8", "surrogateescape")))
+def test_whatever_a_query_holds_is_no_error(text):
+    browser = Browser.of("", "", ahead=False)
+    for query in (text, f"gpp=DBA{text}&gpp_sid=2", f"gdpr_consent=C{text}", f"us_privacy=1{text}&consent={text}"):
+        signals.read(query, text, browser, honour_dnt=True, vendor=7)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param("gdpr_consent=" + "C" * 5000, id="a TC string over the limit"),
+        pytest.param("gpp=DBABMA~" + "C" * 5000, id="a GPP string over the limit"),
+        pytest.param("gpp=DBABMA" + "~A" * 65, id="more sections than there are"),
+        pytest.param("gpp=DB~A&gpp_sid=" + "2_" * 4000, id="more ids than there are"),
+        pytest.param("gpp=DBAB" + "A" * 3000 + "~A", id="a number without end"),
+    ],
+)
+def test_hostile_strings_say_no(query):
+    said = signals.read(query, "", Browser.of("", "", ahead=False), honour_dnt=False, vendor=1)
+    assert NO in (said.tcf, said.gpp)
