@@ -38,6 +38,7 @@ from pixeld.storage.redis_queue import RedisQueue
 _NODE = "b" * 12
 _CHUNK = 200  # events; about what one turn of the event loop makes of order pixels at full load
 _AUDIENCE = ("DE", "desktop", "Chrome", "Windows", "de")
+_CONSENT = "allowed operator_asserts"
 _MIXES = {"orders": (ORDER,), "clicks": (CLICK,), "half orders, half clicks": (ORDER, CLICK)}
 _FORMS: dict[str, dict[str, Any]] = {"flushing": {}, "flushing held off": {"flush_interval_s": 3600}}
 _DIGITS = {"rate": 0, "p99_ms": 1, "waiting": 0}
@@ -144,8 +145,8 @@ def _line(code: str, at_ms: int, number: int) -> bytes:
     if code == ORDER.code:
         found = (f"B-{secrets.token_hex(4)}-{number}", pixeld.PARTNER, "cookie", token, at_ms // 1000 - 86_400)
         earned = (187, at_ms // 1000 + 30 * 86_400)
-        return ORDER.encode(at_ms, pixeld.CLIENT, *found, 2490, "EUR", "", "", "human", *_AUDIENCE, *earned)
-    visit = (pixeld.PARTNER, "human", token, secrets.randbits(64))
+        return ORDER.encode(at_ms, pixeld.CLIENT, *found, 2490, "EUR", "", "", "human", _CONSENT, *_AUDIENCE, *earned)
+    visit = (pixeld.PARTNER, "human", _CONSENT, token, secrets.randbits(64))
     return CLICK.encode(at_ms, pixeld.CLIENT, *visit, "spring", "", "", "", "", "", "banner-1", *_AUDIENCE)
 
 

@@ -64,6 +64,8 @@ class Settings:
     cookie_name: str = setting(
         "pxref", "Name of the referral cookie; over https with `__Secure-` before it, and `__Host-` for the landing cookie."
     )
+    honour_dnt: bool = setting(False, "Treat `DNT: 1` like Global Privacy Control, which is always honoured.")
+    tcf_vendor_id: int = setting(0, "Your id on the IAB's Global Vendor List, to which TCF strings must consent; 0: none.")
     p3p: bool = setting(True, "Send the P3P header and serve /w3c/p3p.xml.")
     privacy_file: Path | None = setting(None, "The privacy data map (TOML); without one, the map that ships with pixeld.")
     trusted_proxies: str = setting("", "Networks (comma-separated) whose X-Forwarded-For and country header are believed.")
@@ -192,6 +194,7 @@ def _problems(s: Settings) -> list[str | None]:
         between("request_s", 0.1, 3600),
         between("keepalive_s", 0.1, 3600),
         between("rate_per_s", 0, 1_000_000),
+        between("tcf_vendor_id", 0, 65_535),
         between("rate_burst", 1, 1_000_000),
         between("api_per_s", 0.001, 1_000_000),
         between("api_burst", 1, 1_000_000),

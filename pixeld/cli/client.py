@@ -10,6 +10,7 @@ import click
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json, record, table
 from pixeld.cli.terms import agreement, terms_options
+from pixeld.domain.consent import Mode, Where
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -47,6 +48,14 @@ def _fields(callback: _Callback) -> _Callback:
                 "--stateless/--with-cookies",
                 default=None,
                 help="Whether it does without any cookie; then it must hand click ids over.",
+            ),
+            click.option(
+                "--consent",
+                type=click.Choice([mode.value for mode in Mode]),
+                help="What is asked of visitors who say nothing; docs/consent.md tells what each means.",
+            ),
+            click.option(
+                "--consent-where", type=click.Choice([where.value for where in Where]), help="Where `require` applies."
             ),
         )
     ):

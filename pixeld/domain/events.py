@@ -80,8 +80,9 @@ class Kind:
 
 
 _TRAFFIC = (*SUB_IDS, "partner_click_id", "creative", *_AUDIENCE)
-CLICK = Kind("click", "c", "clicks", ("at_ms", "client", "partner", "quality", "click_id", "visitor", *_TRAFFIC))
-IMPRESSION = Kind("impression", "i", "impressions", ("at_ms", "client", "partner", "quality", "visitor", *_TRAFFIC))
+_VISIT = ("at_ms", "client", "partner", "quality", "consent")  # `consent` is a Verdict
+CLICK = Kind("click", "c", "clicks", (*_VISIT, "click_id", "visitor", *_TRAFFIC))
+IMPRESSION = Kind("impression", "i", "impressions", (*_VISIT, "visitor", *_TRAFFIC))
 _ORDER = (
     "at_ms",
     "client",
@@ -95,6 +96,7 @@ _ORDER = (
     "coupon",
     "customer",
     "quality",
+    "consent",
     *_AUDIENCE,
     "commission_minor",
     "locks_at",
@@ -106,8 +108,10 @@ DECISION = Kind("decision", "d", "order_decisions", ("at_ms", "client", "order_i
 # What an order of a visitor who has agreed says of what was bought, and a visitor's wish to have that forgotten.
 AFFINITY = Kind("affinity", "f", "affinities", ("at_ms", "client", "partner", "click_id", "visitor", "categories"), "%Y%m%d")
 FORGET = Kind("forget", "x", "forgotten", ("at_ms", "client", "click_id"), "%Y%m%d")
+# A click or an impression (`what`) of a visitor who may not be tracked, of which only how many there were is kept.
+REFUSAL = Kind("refusal", "r", "refusals", ("at_ms", "client", "partner", "what", "consent"))
 
-KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER, DECISION, AFFINITY, FORGET)}
+KINDS = {kind.code: kind for kind in (CLICK, IMPRESSION, ORDER, TEST_ORDER, DECISION, AFFINITY, FORGET, REFUSAL)}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 NAME, VALUE = "ID", "OPT_OUT"
 DAYS = 400  # the most that browsers keep a cookie
-_COOKIE = f"{NAME}={VALUE}"
+COOKIE = f"{NAME}={VALUE}"
 _WHERE = "Path=/; Max-Age={}; Secure; HttpOnly; SameSite=None"
-SET = f"{_COOKIE}; {_WHERE.format(DAYS * 86_400)}"  #: the `Set-Cookie` of opting out
+SET = f"{COOKIE}; {_WHERE.format(DAYS * 86_400)}"  #: the `Set-Cookie` of opting out
 UNSET = f"{NAME}=; {_WHERE.format(0)}"  #: and of opting in again
 
 
 def chosen(cookies: str) -> bool:
     """Whether a `Cookie` header says that its sender has opted out."""
-    return _COOKIE in cookies and any(pair.strip(" \t") == _COOKIE for pair in cookies.split(";"))
+    return COOKIE in cookies and any(pair.strip(" \t") == COOKIE for pair in cookies.split(";"))

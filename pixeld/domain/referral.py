@@ -33,6 +33,11 @@ def read(header: str, name: str) -> list[str]:
     return []
 
 
+def held(header: str, name: str) -> bool:
+    """Whether a `Cookie` header has a cookie of that name, whatever its value."""
+    return name in header and any(pair.partition("=")[0].strip(" \t") == name for pair in header.split(";"))
+
+
 def write(click_id: str, earlier: list[str]) -> str:
     """The cookie's value after a click: at most MAX_CLICKS click ids, newest first."""
     return ".".join((click_id, *earlier[: MAX_CLICKS - 1]))

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 
 from pixeld.domain import affinity, landing
 from pixeld.domain.commission import Terms, check_currency
+from pixeld.domain.consent import Mode, Where
 from pixeld.domain.money import EXPONENTS
 from pixeld.domain.record import Record
 from pixeld.domain.tokens import ID
@@ -53,6 +54,8 @@ class Client(Record):
     share_contact: bool = True  #: its approved partners may write to it through the portal
     stateless: bool = False  #: no cookie is set or read: only a click id that it hands over earns an order
     categories: tuple[str, ...] = ()  #: of products, which its orders may name where the visitor has agreed; none: off
+    consent: str = Mode.OPERATOR_ASSERTS.value  #: a consent.Mode: what is asked of visitors who say nothing
+    consent_where: str = Where.EEA.value  #: a consent.Where: where `require` applies
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -88,6 +91,9 @@ class Client(Record):
             if type(getattr(self, name)) is not bool:
                 raise BadInput(f"{name} must be true or false", name)
         object.__setattr__(self, "categories", affinity.listed(self.categories))
+        for name, known in (("consent", Mode), ("consent_where", Where)):
+            if getattr(self, name) not in tuple(known):
+                raise BadInput(f"{name} must be one of {', '.join(known)}", name)
 
     @classmethod
     def _converted(cls, values: dict[str, Any], *, stored: bool) -> dict[str, Any]:

@@ -68,8 +68,17 @@ class Intake:
 
     def _tracker(self, snapshot: Snapshot | None) -> Tracker:
         settings = self._settings
-        cookies = settings.referral_cookie, settings.landing_cookie
-        return Tracker(snapshot, self._keyring, self._replies, self._visitors, os.urandom, *cookies)
+        return Tracker(
+            snapshot,
+            self._keyring,
+            self._replies,
+            self._visitors,
+            os.urandom,
+            settings.referral_cookie,
+            settings.landing_cookie,
+            honour_dnt=settings.honour_dnt,
+            tcf_vendor_id=settings.tcf_vendor_id,
+        )
 
 
 def load_policy(settings: Settings) -> tuple[privacy.Policy, str | None]:

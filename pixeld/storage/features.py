@@ -47,6 +47,7 @@ class Features:
     fsync: bool  #: fsync_after_insert, fsync_part_directory
     insert_tokens: bool  #: insert_deduplication_token, and a window for tables that are not replicated
     server_parameters: bool  #: `{name:Type}` over the native protocol
+    ephemeral: bool  #: columns that are there for the defaults of others while rows are inserted, and are not stored
     logins: bool  #: users, roles, quotas and row policies by SQL, and views that read with a user's rights of their own
 
     @classmethod
@@ -62,6 +63,8 @@ class Features:
             fsync=release >= (21, 3),
             insert_tokens=release >= (22, 3),
             server_parameters=release >= (22, 8),
+            # Not in a cluster: there a row's shard is found, and a repeated block known, by what it holds.
+            ephemeral=release >= (22, 8) and cluster is None,
             logins=release >= (24, 3),
         )
 
@@ -153,9 +156,10 @@ class Features:
         """A migration's statements for this server; none for a roll-up where none are kept. Fills in its placeholders:
 
         `{{create NAME}}` and `{{stored NAME}}` name the table where rows are, which on a cluster is NAME_local, `{{engine X}}`
-        is its engine, and `{{spread EXPRESSION}}`, on the last line, makes NAME a table over those of all shards: a row is
-        on the shard that EXPRESSION gives. `{{roll_up}}` marks roll-ups; `{{text}}` and `{{durable}}` are a type and settings,
-        where the server has them. `{{keep COLUMN}}` is for `storage.retention`.
+        or `{{engine X ARGUMENT}}` is its engine, and `{{spread EXPRESSION}}`, on the last line, makes NAME a table over those
+        of all shards: a row is on the shard that EXPRESSION gives. `{{roll_up}}` marks roll-ups; `{{text}}`, `{{passing}}` and
+        `{{durable}}` are a type, a column that is not stored, and settings, where the server has them. `{{keep COLUMN}}` is for
+        `storage.retention`.
         """
         if "{{roll_up}}" in migration and not self.roll_ups:
             return []
@@ -165,7 +169,7 @@ class Features:
         settings, replicated, arguments = [], "", ""
         if cluster:
             path = f"/clickhouse/tables/{{shard}}/{cluster.database}/{name}"
-            replicated, arguments = "Replicated", f"('{path}', '{{replica}}')"
+            replicated, arguments = "Replicated", f"'{path}', '{{replica}}'"
             settings.append(_BLOCKS)
         elif self.insert_tokens:
             # A repeat is recognised while at most this many other inserts came between.
@@ -180,7 +184,9 @@ class Features:
             (r"\{\{roll_up\}\}\n", ""),
             (r"\{\{create (\w+)\}\}", local + self._on_cluster()),
             (r"\{\{stored (\w+)\}\}", local),
-            (r"\{\{engine (\w+)\}\}", rf"{replicated}\1{arguments}"),
+            (r"\{\{engine (\w+)\}\}", rf"{replicated}\1({arguments})" if arguments else r"\1"),
+            (r"\{\{engine (\w+) (\w+)\}\}", rf"{replicated}\1({arguments + ', ' if arguments else ''}\2)"),
+            (r" \{\{passing\}\}", " EPHEMERAL" if self.ephemeral else ""),
             (r"\{\{text\}\}", "LowCardinality(String)" if self.low_cardinality else "String"),
             (r"\{\{keep \w+\}\}\n", ""),
             (r"\{\{durable\}\}", f"SETTINGS {', '.join(settings)}" if settings else ""),

@@ -44,6 +44,7 @@ READ = {
 WITHHELD = {
     "clicks": "single visits with visitor number and browser; performance and audience sum them up",
     "impressions": "the same",
+    "refusals": "reported on their own",
     "test_order_events": "never reported",
     "schema_migrations": "pixeld's own",
     "traffic_hourly_from_clicks": "fills traffic_hourly",

@@ -9,31 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from pixeld.domain import affinity, events, landing, money, optout, referral
+from pixeld.domain import affinity, landing, money, optout, referral
 from pixeld.domain.attribution import attribute
-from pixeld.domain.commission import Terms, commission_minor, rates
-from pixeld.domain.events import AFFINITY, CLICK, IMPRESSION, ORDER, SUB_IDS, TEST_ORDER, Drop, Kind, Quality, encode
-from pixeld.domain.registry import Client, Snapshot
+from pixeld.domain.commission import Terms, commission_minor
+from pixeld.domain.consent import EXPLICIT, REFUSED, decide
+from pixeld.domain.events import AFFINITY, CLICK, IMPRESSION, ORDER, REFUSAL, TEST_ORDER, Drop, Kind, Quality, encode
+from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
+from pixeld.tracking.labels import labels as read_labels
 from pixeld.tracking.query import coded, form_text, split, url_text
 from pixeld.tracking.replies import GIF, Replies, Reply, dropped
+from pixeld.tracking.shop import Shop
+from pixeld.tracking.signals import NAMES, read
 
 PREFIX = "/t/"
 #: Pages about one client. They lie below PREFIX because its referral cookie is sent nowhere else, and are no tracking.
 PAGE = rf"{PREFIX}{ID}/(?:my-data|opt-out)"
-MAX_SUB_ID, MAX_PARTNER_CLICK_ID, MAX_CREATIVE, MAX_ORDER_ID, MAX_COUPON = 500, 256, 64, 128, 64
+MAX_ORDER_ID, MAX_COUPON = 128, 64
 _PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(l|o)\.gif)", re.ASCII)
 _PAGE = re.compile(PAGE, re.ASCII)
-_DAY_S = 86_400
 LANDING, OK = Kind("landing", "", "", ()), "ok"  # the landing beacon is answered as a kind of event is, but stores none
 # Plain strings: to look a member up takes 60 ns, to encode or hash one as much again.
 _HUMAN, _BOT, _PREFETCH, _HEAD, _NOT_A_MEMBER, _BAD_DEEP_LINK = map(str, Quality)
 
 
 # What to send; the encoded event (of an order, maybe two) that is to be stored first, or None; and what it is counted as: its
-# kind, and a Quality, a Drop, or OK. Plain, because to make and to drop a named one takes 0.15 µs longer.
+# kind, and a Quality, a Verdict that refused it, a Drop, or OK. Plain, because to make and to drop a named one takes 0.15 µs
+# longer.
 Answer = tuple[Reply, bytes | None, tuple[str, str]]
 
 
@@ -46,41 +50,14 @@ def tracks(path: str) -> bool:
     return path.startswith(PREFIX) and _PAGE.fullmatch(path) is None
 
 
-class _Shop:
-    """One client, with everything computed that doesn't depend on a request."""
-
-    __slots__ = (
-        "approved", "beacon", "client", "common", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare", "window_s",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        client: Client,
-        approved: frozenset[str],
-        own: Mapping[str, tuple[Terms, ...]],
-        replies: Replies,
-        referral_cookie: str,
-        landing_cookie: str,
-    ) -> None:
-        self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
-        self.common = rates(client.commission, client.currency)
-        #: What the orders of partners with terms of their own earn, and those of nobody.
-        self.own = {partner: rates(terms, client.currency) + self.common for partner, terms in own.items()} | {"": ()}
-        self.window_s = client.window_days * _DAY_S
-        self.hosts = client.hosts
-        self.landing = client.landing_url.encode()
-        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.window_s)
-        self.redirect_bare = replies.without_cookie(self.redirect)
-        self.beacon = replies.gif_with_cookie(landing_cookie, self.window_s)
-
-
-_Found = tuple[Kind, _Shop, str]  # what a path names: kind, client, and partner (`""` for an order or a landing beacon)
+_Found = tuple[Kind, Shop, str]  # what a path names: kind, client, and partner (`""` for an order or a landing beacon)
 
 
 class Tracker:
     """Answers for one snapshot of the registry; `snapshot` None means that it has not been read yet.
 
-    `random(n)` gives n unguessable bytes. `answer` raises NotTracking for a page's address, and nothing else for any request.
+    `random(n)` gives n unguessable bytes. `tcf_vendor_id` is the operator's own id on the IAB's list, 0 for none. `answer`
+    raises NotTracking for a page's address, and nothing else for any request.
     """
 
     def __init__(
@@ -92,12 +69,16 @@ class Tracker:
         random: Callable[[int], bytes],
         referral_cookie: str = "pxref",
         landing_cookie: str = "pxref-landing",
+        *,
+        honour_dnt: bool = False,
+        tcf_vendor_id: int = 0,
     ) -> None:
         self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
         self._referral_cookie, self._landing_cookie = referral_cookie, landing_cookie
+        self._honour_dnt, self._tcf_vendor_id = honour_dnt, tcf_vendor_id
         self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
         self._own: Mapping[str, Mapping[str, tuple[Terms, ...]]] = snapshot.own_terms if snapshot else {}
-        self._shops: dict[str, _Shop] = {}
+        self._shops: dict[str, Shop] = {}
         self._paths: dict[str, _Found] = {}
         self._replies = replies
         self._gif_dropped = {reason: replies.gif_dropped(reason) for reason in Drop}
@@ -117,11 +98,17 @@ class Tracker:
                 return self._nothing(path)
         kind, shop, partner = found
         values, plain = split(query), not coded(query)
+        verdict = shop.verdict
+        # Nearly no request holds a signal: to find that out costs 0.15 µs, to read and to decide some 5.
+        if not verdict or facts[3].objects or optout.COOKIE in facts[2] or not NAMES.isdisjoint(values):
+            verdict = self._decide(facts, shop, query)
+            if verdict in REFUSED:
+                return self._turn_away(facts, kind, shop, partner, values, plain, verdict)
         if kind is ORDER:
-            return self._order(facts, shop, values, plain)
+            return self._order(facts, shop, values, plain, verdict)
         if kind is LANDING:
             return self._landing(facts, shop, values)
-        return (self._click if kind is CLICK else self._impression)(facts, shop, partner, values, plain)
+        return (self._click if kind is CLICK else self._impression)(facts, shop, partner, values, plain, verdict)
 
     def unstored(self, answer: Answer, reason: Drop) -> Answer:
         """The answer that is sent instead when the event of `answer` could not be stored."""
@@ -164,24 +151,54 @@ class Tracker:
         reply = self._no_client if kind is CLICK else self._gif_dropped[Drop.UNKNOWN_CLIENT]
         return reply, None, (kind.name, Drop.UNKNOWN_CLIENT)
 
-    def _open(self, client_id: str) -> _Shop | None:
+    def _open(self, client_id: str) -> Shop | None:
         client = self._snapshot.clients.get(client_id) if self._snapshot else None
         if client is None:
             return None
         approved, own = self._approved.get(client_id, frozenset()), self._own.get(client_id, {})
-        shop = _Shop(client, approved, own, self._replies, self._referral_cookie, self._landing_cookie)
+        shop = Shop(client, approved, own, self._replies, self._referral_cookie, self._landing_cookie)
         self._shops[client_id] = shop
         return shop
 
-    def _click(self, facts: Facts, shop: _Shop, partner: str, values: dict[str, str], plain: bool) -> Answer:
+    def _decide(self, facts: Facts, shop: Shop, query: str) -> str:
+        """The Verdict on a request."""
+        _, _, cookie, browser, _, country, _ = facts
+        said = read(query, cookie, browser, honour_dnt=self._honour_dnt, vendor=self._tcf_vendor_id)
+        return str(decide(said, shop.client.consent, shop.client.consent_where, country))
+
+    def _turn_away(
+        self, facts: Facts, kind: Kind, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str
+    ) -> Answer:
+        """For a visitor who may not be tracked: on to the shop, or the GIF, one more in a count, and no referral any more.
+
+        An order is the shop's own fact, which it keeps. A partner is told of only if there is one: the path is a stranger's.
+        """
+        cookie, now_ms = facts[2], facts[6]
+        reply, line, counted = self._replies.ok, None, (kind.name, verdict)
+        if kind is ORDER:
+            reply, line, counted = self._order(facts, shop, values, plain, verdict, read=False)
+        elif kind is not LANDING:
+            member = partner in shop.approved
+            if kind is CLICK:
+                before, after = shop.redirect_bare
+                deep_link = _deep_link(shop, values) if member else None
+                reply = Reply(b"%s%s%s" % (before, shop.landing if deep_link is None else deep_link, after), b"")
+            line = encode((REFUSAL.code, now_ms, shop.client.id, partner if member else "", kind.name, verdict))
+        if referral.held(cookie, self._referral_cookie):
+            reply = Reply(reply.head + shop.deletion, reply.body)
+        if referral.held(cookie, self._landing_cookie):
+            reply = Reply(reply.head + shop.deletion_landed, reply.body)
+        return reply, line, counted
+
+    def _click(self, facts: Facts, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str) -> Answer:
         method, _, cookie, browser, address, country, now_ms = facts
         client = shop.client
         quality = _quality(shop, partner, method, browser)
         target = shop.landing
         if "u" in values and quality != _NOT_A_MEMBER:
-            deep_link = url_text(values["u"])
-            if landing.allowed(deep_link, shop.hosts):
-                target = deep_link.encode()
+            deep_link = _deep_link(shop, values)
+            if deep_link is not None:
+                target = deep_link
             elif quality in (_HUMAN, _BOT):
                 quality = _BAD_DEEP_LINK
         if quality in _NO_REFERRAL:
@@ -199,22 +216,29 @@ class Tracker:
                 before, between, after = shop.redirect
                 head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
-        labels = _labels(values, plain)
+        labels = read_labels(values, plain)
         line = encode(
-            (CLICK.code, now_ms, client.id, partner, quality, click_id, visitor, *labels, country, *browser.audience)
+            (CLICK.code, now_ms, client.id, partner, quality, verdict, click_id, visitor, *labels, country, *browser.audience)
         )
         return Reply(head, b""), line, (CLICK.name, quality)
 
-    def _impression(self, facts: Facts, shop: _Shop, partner: str, values: dict[str, str], plain: bool) -> Answer:
+    def _impression(
+        self, facts: Facts, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str
+    ) -> Answer:
         method, _, _, browser, address, country, now_ms = facts
         client = shop.client.id
         quality = _quality(shop, partner, method, browser)
         visitor = self._visitors.number(client, address, browser.user_agent, now_ms)
-        labels = _labels(values, plain)
-        line = encode((IMPRESSION.code, now_ms, client, partner, quality, visitor, *labels, country, *browser.audience))
+        labels = read_labels(values, plain)
+        line = encode(
+            (IMPRESSION.code, now_ms, client, partner, quality, verdict, visitor, *labels, country, *browser.audience)
+        )
         return self._replies.ok, line, (IMPRESSION.name, quality)
 
-    def _order(self, facts: Facts, shop: _Shop, values: dict[str, str], plain: bool) -> Answer:
+    def _order(
+        self, facts: Facts, shop: Shop, values: dict[str, str], plain: bool, verdict: str, *, read: bool = True
+    ) -> Answer:
+        """An order; unless `read`, nothing of the visitor is."""
         method, _, cookie, browser, address, country, now_ms = facts
         kind, client, get = ORDER, shop.client, values.get
         if method == "HEAD":
@@ -242,7 +266,11 @@ class Tracker:
             amount_minor = money.to_minor(amount, currency)
         except ValueError:
             return self._refuse(kind, Drop.BAD_AMOUNT)
-        clicks, now_s = [] if client.stateless else self._clicks(cookie), now_ms // 1000
+        audience, now_s = browser.audience, now_ms // 1000
+        if read:
+            clicks = [] if client.stateless else self._clicks(cookie)
+        else:
+            click, clicks, country, audience = "", [], "", _NO_AUDIENCE
         partner, clicked_at, click_id, earned_by = attribute(
             self._keys, click, clicks, client.id, now_s, shop.window_s, shop.approved
         )
@@ -262,20 +290,21 @@ class Tracker:
                 coupon[:MAX_COUPON],
                 customer if customer in ("new", "returning") else "",
                 quality,
+                verdict,
                 country,
-                *browser.audience,
+                *audience,
                 commission_minor(amount_minor, currency == client.currency, now_s, shop.own.get(partner, shop.common)),
                 now_s + shop.lock_s if shop.lock_s else 0,
             )
         )
-        if client.categories and click_id and kind is ORDER and _agreed(values, cookie):
+        if client.categories and click_id and kind is ORDER and verdict in EXPLICIT:
             named = get("cat", "") if plain else form_text(get("cat", ""))
             if categories := affinity.chosen(named, client.categories):
                 visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
                 line += encode((AFFINITY.code, now_ms, client.id, partner, click_id, visitor, categories))
         return self._replies.ok, line, (kind.name, quality)
 
-    def _landing(self, facts: Facts, shop: _Shop, values: dict[str, str]) -> Answer:
+    def _landing(self, facts: Facts, shop: Shop, values: dict[str, str]) -> Answer:
         """The landing beacon: the click id that the page was opened with goes into the landing cookie, if it may earn."""
         method, _, cookie, _, _, _, now_ms = facts
         if method == "HEAD":
@@ -300,6 +329,7 @@ class Tracker:
 
 
 _NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
+_NO_AUDIENCE = ("", "", "", "")
 
 
 def _named(match: re.Match[str]) -> tuple[Kind, str]:
@@ -309,12 +339,7 @@ def _named(match: re.Match[str]) -> tuple[Kind, str]:
     return (CLICK, clicked) if clicked else (IMPRESSION, shown)
 
 
-def _agreed(values: dict[str, str], cookie: str) -> bool:
-    """Whether an order's request carries its visitor's explicit consent, which an opt-out outweighs."""
-    return values.get("consent") == "1" and not optout.chosen(cookie)
-
-
-def _quality(shop: _Shop, partner: str, method: str, browser: Browser) -> str:
+def _quality(shop: Shop, partner: str, method: str, browser: Browser) -> str:
     """A Quality, by the one precedence: membership, then how it was asked for, then who asked."""
     if partner not in shop.approved:
         return _NOT_A_MEMBER
@@ -325,28 +350,7 @@ def _quality(shop: _Shop, partner: str, method: str, browser: Browser) -> str:
     return _BOT if browser.bot else _HUMAN
 
 
-def _labels(values: dict[str, str], plain: bool) -> tuple[str, ...]:
-    """What a partner may write on a click or an impression, in the columns' order, cut to the lengths of the contract: an
-    over-long label is no reason to lose it.
-    """
-    if not values:
-        return _NO_LABELS
-    if not plain:
-        values = {name: form_text(values[name]) for name in _LABELS if name in values}
-    get = values.get
-    s1, s2, s3, s4, s5 = get("s1", ""), get("s2", ""), get("s3", ""), get("s4", ""), get("s5", "")
-    return (
-        s1[:MAX_SUB_ID],
-        s2[:MAX_SUB_ID],
-        s3[:MAX_SUB_ID],
-        s4[:MAX_SUB_ID],
-        s5[:MAX_SUB_ID],
-        get("cid", "")[:MAX_PARTNER_CLICK_ID],
-        get("cr", "")[:MAX_CREATIVE],
-    )
-
-
-_LABELS = (*SUB_IDS, "cid", "cr")
-_NO_LABELS = ("",) * len(_LABELS)
-
-assert events.CLICK.columns[6:11] == SUB_IDS  # _labels writes them in this order
+def _deep_link(shop: Shop, values: dict[str, str]) -> bytes | None:
+    """Where `u` leads, if it leads to the shop."""
+    url = url_text(values["u"]) if "u" in values else ""
+    return url.encode() if landing.allowed(url, shop.hosts) else None

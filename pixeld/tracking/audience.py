@@ -69,7 +69,7 @@ def _language(accept_language: str) -> str:
 class Browser(NamedTuple):
     """What a request says of the browser that sent it, the same in each of its requests. `user_agent` is for Visitors alone;
     `ahead` is whether it fetches ahead of a visit (`Sec-Purpose`, `Purpose`, `X-Moz`); `gpc` and `dnt` whether it objects to
-    being tracked (`Sec-GPC`, `DNT`).
+    being tracked (`Sec-GPC`, `DNT`), `objects` whether it does so in either way.
     """
 
     user_agent: str
@@ -78,12 +78,13 @@ class Browser(NamedTuple):
     audience: tuple[str, str, str, str]  #: device, browser, os, language: columns of every event
     gpc: bool
     dnt: bool
+    objects: bool
 
     @classmethod
     def of(cls, user_agent: str, accept_language: str, *, ahead: bool, gpc: bool = False, dnt: bool = False) -> Browser:
         """From the headers' values, `""` when absent."""
         device, browser, os, bot = agent(user_agent)
-        return cls(user_agent, bot, ahead, (device, browser, os, language(accept_language)), gpc, dnt)
+        return cls(user_agent, bot, ahead, (device, browser, os, language(accept_language)), gpc, dnt, gpc or dnt)
 
 
 class Visitors:

@@ -102,10 +102,24 @@ class Replies:
         return before, after[after.index(b"\r\n") :]
 
     @staticmethod
+    def deletion(client: str, cookie_name: str) -> bytes:
+        """The header line that deletes a client's referral cookie; it is appended to a reply's head."""
+        return f"Set-Cookie: {cookie_name}=; Path=/t/{client}/; Max-Age=0; Secure; HttpOnly; SameSite=None\r\n".encode()
+
+    @staticmethod
+    def deletion_landed(cookie_name: str) -> bytes:
+        """The header line that deletes the landing cookie that the page's site has."""
+        attributes = "Path=/; Max-Age=0; Secure; HttpOnly; SameSite=None; Partitioned"
+        return f"Set-Cookie: {cookie_name}=; {attributes}\r\n".encode()
+
+    @staticmethod
     def not_durable(reply: Reply, unavailable: Reply, reason: bytes) -> Reply:
         """What is sent instead of `reply` when its event could not be stored: a visitor still reaches the shop, a GIF
-        is a 503.
+        is a 503. Cookies are set and deleted all the same.
         """
         if reply.head.startswith(b"HTTP/1.1 302"):
             return Reply(reply.head.replace(_OK, reason, 1), reply.body)
-        return unavailable
+        if b"\r\nSet-Cookie: " not in reply.head:
+            return unavailable
+        cookies = [line for line in reply.head.splitlines(keepends=True) if line.startswith(b"Set-Cookie: ")]
+        return Reply(unavailable.head + b"".join(cookies), unavailable.body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pixeld.domain import optout
 from pixeld.domain.consent import Say, Signals
 from pixeld.tracking import gpp, tcf
 from pixeld.tracking.audience import Browser
@@ -11,13 +12,6 @@ from pixeld.tracking.query import form_text
 
 #: The query's parameters that are signals.
 NAMES = frozenset(("consent", "gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy"))
-#: The cookie that refuses everything. Internet Explorer leaves this one alone, whatever a site's compact policy says.
-OPT_OUT = "ID=OPT_OUT"
-
-
-def opted_out(cookie: str) -> bool:
-    """Whether a `Cookie` header holds the opt-out cookie."""
-    return OPT_OUT in cookie and any(pair.strip(" \t") == OPT_OUT for pair in cookie.split(";"))
 
 
 def read(query: str, cookie: str, browser: Browser, *, honour_dnt: bool, vendor: int) -> Signals:
@@ -26,10 +20,13 @@ def read(query: str, cookie: str, browser: Browser, *, honour_dnt: bool, vendor:
     An empty value is one that was not given. `vendor` is the operator's own id on the IAB's list, or 0.
     """
     said = _Said(query)
+    opt_out, dnt = optout.chosen(cookie), honour_dnt and browser.dnt
+    if said.nothing:
+        return Signals(opt_out, browser.gpc, dnt)
     return Signals(
-        opt_out=opted_out(cookie),
+        opt_out=opt_out,
         gpc=browser.gpc,
-        dnt=honour_dnt and browser.dnt,
+        dnt=dnt,
         tcf=_strictly(_tcf, said, vendor),
         gpp=_strictly(_gpp, said, vendor),
         us_privacy=_strictly(_us_privacy, said, vendor),
@@ -46,6 +43,7 @@ class _Said:
             name, _, value = pair.partition("=")
             if name in NAMES:
                 self._values.setdefault(name, set()).add(form_text(value))
+        self.nothing = not self._values
 
     def __getitem__(self, name: str) -> str:
         """The value, or `""`. ValueError when there are two."""

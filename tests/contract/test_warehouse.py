@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_driver.util.escape import escape_param
 
-from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, KINDS, ORDER
+from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, KINDS, ORDER, REFUSAL
 from pixeld.domain.money import to_text
 from pixeld.domain.report_rows import MAX_ROWS
 from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, Scope
@@ -183,7 +183,26 @@ def test_migrations_are_numbered_without_gaps_and_repeatable():
 async def test_a_table_has_the_columns_of_its_kind(warehouse, kind):
     sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
     names = [row["name"] for row in await warehouse.query(sql, {"table": kind.table})]
-    assert names == [*kind.columns, "event_id", "at", *(["order_key", "second_key"] if kind in (ORDER, DECISION) else [])]
+    derived = ["hour", "events"] if kind is REFUSAL else ["at"]
+    assert names == [*kind.columns, "event_id", *derived, *(["order_key", "second_key"] if kind in (ORDER, DECISION) else [])]
+
+
+async def test_of_refusals_only_their_number_is_kept(warehouse):
+    """And where the engine can, not even when a single one was."""
+    rows = [(NOON_MS + n, "shop", "blog", what, "refused gpc", f"e-{n}") for n, what in enumerate(["click", "click", "impression"])]
+    for _ in range(2):
+        await warehouse.insert("refusals", columns(REFUSAL), encoded(rows), "one batch")
+    times = 1 if warehouse.features.exactly_once else 2
+    sql = "SELECT what, toString(hour) AS hour, sum(events) AS n FROM refusals GROUP BY what, hour ORDER BY what"
+    hour = "2026-03-29 12:00:00"
+    told = [{"what": "click", "hour": hour, "n": 2 * times}, {"what": "impression", "hour": hour, "n": times}]
+    assert await warehouse.query(sql, {}) == told
+    await warehouse.command("OPTIMIZE TABLE refusals FINAL")
+    assert await warehouse.query(sql, {}) == told
+    assert await count(warehouse, "refusals") == 2  # rows
+    sql = "SELECT name, default_kind AS kind FROM system.columns WHERE database = currentDatabase() AND table = 'refusals'"
+    passing = {row["name"] for row in await warehouse.query(sql, {}) if row["kind"] == "EPHEMERAL"}
+    assert passing == ({"at_ms", "event_id"} if warehouse.features.ephemeral else set())
 
 
 # ---- inserts

@@ -24,7 +24,7 @@ NODE = "a1b2c3d4e5f6"
 def order(clock, number, amount=100):
     """One encoded order."""
     audience = ("", "", "", "", "")
-    return ORDER.encode(clock(), "shop", f"O-{number}", "blog", "click", "T", 1, amount, "EUR", "", "", "human", *audience, 10, 0)
+    return ORDER.encode(clock(), "shop", f"O-{number}", "blog", "click", "T", 1, amount, "EUR", "", "", "human", "allowed consent", *audience, 10, 0)
 
 
 class Reply:

@@ -9,8 +9,9 @@ from pixeld.domain import landing
 from pixeld.domain.events import decode
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
-from pixeld.tracking.answer import MAX_COUPON, MAX_CREATIVE, MAX_ORDER_ID, MAX_PARTNER_CLICK_ID, MAX_SUB_ID, Tracker
+from pixeld.tracking.answer import MAX_COUPON, MAX_ORDER_ID, Tracker
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.labels import MAX_CREATIVE, MAX_PARTNER_CLICK_ID, MAX_SUB_ID
 from pixeld.tracking.query import form_text, split, url_text
 from pixeld.tracking.replies import Replies
 from tests.fuzz import text

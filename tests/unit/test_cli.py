@@ -363,6 +363,8 @@ async def test_a_client_from_nothing_to_changed(pixeld_server):
         "share_contact": True,
         "stateless": False,
         "categories": [],
+        "consent": "operator_asserts",
+        "consent_where": "eea",
     }
 
 

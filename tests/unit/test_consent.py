@@ -4,21 +4,150 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixeld.domain.commission import Terms
 from pixeld.domain.consent import EXPLICIT, REFUSED, SILENCE, Mode, Say, Signals, Verdict, Where, decide
+from pixeld.domain.events import Drop, decode
+from pixeld.domain.registry import Client, Partner, Snapshot, Status
+from pixeld.domain.tokens import Keyring
 from pixeld.tracking import gpp, signals, tcf
-from pixeld.tracking.audience import Browser
+from pixeld.tracking.answer import Tracker
+from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.replies import Replies
 from tests import consent
 
 NO, YES, NOTHING = Say.NO, Say.YES, Say.NOTHING
 
 
+KEYS = Keyring({3: b"sixteen bytes or more"}, 3)
+NOW_MS = 1_800_000_000_000
+EARLIER = KEYS.sign("shop", "blog", NOW_MS // 1000 - 60, b"earlier!")
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+DELETION = b"Set-Cookie: pxref=; Path=/t/shop/; Max-Age=0; Secure; HttpOnly; SameSite=None\r\n"
+
+
+class Shop:
+    """A tracker with one shop, asked by one browser."""
+
+    def __init__(self, client=None, headers=None, country="DE", settings=None):
+        headers, settings = headers or {}, settings or {}
+        shop = Client("shop", "S", "https://shop.example/", **client or {})
+        snapshot = Snapshot(1, {"shop": shop}, {"blog": Partner("blog", "B")}, {("shop", "blog"): Status.APPROVED})
+        self.tracker = Tracker(
+            snapshot, KEYS, Replies('CP="NON"'), Visitors(lambda n: b"s" * n), lambda n: b"n" * n,
+            honour_dnt=settings.get("honour_dnt") == "true", tcf_vendor_id=int(settings.get("tcf_vendor_id", 0)),
+        )  # fmt: skip
+        gpc, dnt = headers.get("Sec-GPC") == "1", headers.get("DNT") == "1"
+        self.browser = Browser.of(CHROME, "de", ahead=False, gpc=gpc, dnt=dnt)
+        self.cookies, self.country = [headers["Cookie"]] if "Cookie" in headers else [], country
+
+    def answer(self, path, *queries, referred=False, method="GET"):
+        cookie = "; ".join([*([f"pxref={EARLIER}"] if referred else []), *self.cookies])
+        query = "&".join(query for query in queries if query)
+        target = f"/t/shop/{path}?{query}" if query else f"/t/shop/{path}"
+        return self.tracker.answer((method, target, cookie, self.browser, "192.0.2.7", self.country, NOW_MS))
+
+    def ask(self, path, *queries, **how):
+        """(head, kind, columns, what was counted)"""
+        reply, line, counted = self.answer(path, *queries, **how)
+        ((kind, values),) = decode(line)
+        return reply.head, kind.name, dict(zip(kind.columns, values, strict=True)), counted
+
+
+@pytest.mark.parametrize("referred", [False, True], ids=["without a referral", "with the referral cookie"])
 @pytest.mark.parametrize("row", [*consent.rows()], ids=lambda row: f"{row.query or 'nothing'} {row.browser} {row.client['consent']} {row.country}")
-def test_truth_table(row):
-    headers = row.headers
-    browser = Browser.of("", "", ahead=False, gpc=headers.get("Sec-GPC") == "1", dnt=headers.get("DNT") == "1")
-    honour, vendor = row.settings.get("honour_dnt") == "true", int(row.settings.get("tcf_vendor_id", 0))
-    said = signals.read(row.query, headers.get("Cookie", ""), browser, honour_dnt=honour, vendor=vendor)
-    assert decide(said, row.client["consent"], row.client["consent_where"], row.country) == row.verdict
+def test_truth_table(row, referred):
+    shop, query, deep = Shop(row.client, row.headers, row.country, row.settings), row.query, "u=https%3A%2F%2Fshop.example%2Fa"
+    refused = row.verdict.startswith("refused")
+    told = {"at_ms": NOW_MS, "client": "shop", "partner": "blog", "consent": row.verdict}
+
+    head, kind, event, counted = shop.ask("c/blog", query, deep, "s1=spring", referred=referred)
+    assert b"\r\nX-Pixeld: ok\r\n" in head
+    if refused:
+        assert head.startswith(b"HTTP/1.1 302") and b"\r\nLocation: https://shop.example/a\r\n" in head
+        assert (kind, event, counted) == ("refusal", told | {"what": "click"}, ("click", row.verdict))
+        assert head.count(b"Set-Cookie") == head.count(DELETION) == referred
+    else:
+        assert f"Location: https://shop.example/a?pxid={event['click_id']}\r\nSet-Cookie: pxref={event['click_id']}".encode() in head
+        assert (kind, event["quality"], event["s1"], counted) == ("click", "human", "spring", ("click", "human"))
+        assert told.items() <= event.items() and event["visitor"]
+
+    head, kind, event, counted = shop.ask("i/blog.gif", query, "s1=spring", referred=referred)
+    assert head.startswith(b"HTTP/1.1 200") and b"\r\nX-Pixeld: ok\r\n" in head
+    assert head.count(b"Set-Cookie") == head.count(DELETION) == (refused and referred)
+    assert told.items() <= event.items()
+    assert kind == ("refusal" if refused else "impression")
+    assert counted == ("impression", row.verdict if refused else "human")
+    assert event == told | {"what": "impression"} if refused else event["s1"] == "spring" and event["visitor"]
+
+    for kind in "order", "test_order":
+        extra = "test=1" if kind == "test_order" else "test=0"
+        head, found, event, counted = shop.ask("o.gif", query, "order=A-1&amount=12.30", extra, f"click={EARLIER}", referred=referred)
+        assert (found, counted) == (kind, (kind, "human"))
+        assert head.startswith(b"HTTP/1.1 200") and b"\r\nX-Pixeld: ok\r\n" in head
+        assert head.count(b"Set-Cookie") == head.count(DELETION) == (refused and referred)
+        assert (event["order_id"], event["amount_minor"], event["consent"]) == ("A-1", 1230, row.verdict)
+        traces = [event[name] for name in ("partner", "method", "click_id", "country", "device", "browser", "os", "language")]
+        assert event["clicked_at"] == (0 if refused else NOW_MS // 1000 - 60)
+        assert traces == ([""] * 8 if refused else ["blog", "click", EARLIER, row.country, "desktop", "Chrome", "Windows", "de"])
+
+
+GPC = {"Sec-GPC": "1"}
+
+
+def test_a_refused_order_earns_nothing():
+    client = {"commission": (Terms(percent="10"),)}
+    _, _, event, _ = Shop(client).ask("o.gif", "order=1&amount=100", referred=True)
+    assert event["commission_minor"] == 1000
+    _, _, event, _ = Shop(client, GPC).ask("o.gif", "order=1&amount=100", referred=True)
+    assert event["commission_minor"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "queries", "partner", "location"),
+    [
+        pytest.param("c/stranger", ["u=https%3A%2F%2Fshop.example%2Fa"], "", b"https://shop.example/\r\n", id="no member: landing page, nobody named"),
+        pytest.param("c/blog", ["u=https%3A%2F%2Fevil.example%2F"], "blog", b"https://shop.example/\r\n", id="bad deep link: landing page"),
+        pytest.param("c/blog", ["u="], "blog", b"https://shop.example/\r\n", id="empty deep link"),
+        pytest.param("i/stranger.gif", [], "", b"", id="no member, impression"),
+    ],
+)
+def test_a_refusal_leads_to_the_shop_and_names_members_only(path, queries, partner, location):
+    head, kind, event, _ = Shop(headers=GPC).ask(path, *queries)
+    assert kind == "refusal" and event["partner"] == partner
+    assert not location or b"\r\nLocation: " + location in head
+
+
+def test_a_malformed_referral_cookie_is_deleted_too():
+    shop = Shop(headers=GPC | {"Cookie": "xpxref=1; pxref=!; pxref2=1"})
+    assert DELETION in shop.ask("i/blog.gif")[0]
+    shop.cookies = ["xpxref=1; pxref2=1"]
+    assert b"Set-Cookie" not in shop.ask("i/blog.gif")[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason"),
+    [
+        pytest.param("c/blog", b"302 Found", Drop.NOT_DURABLE, id="click"),
+        pytest.param("i/blog.gif", b"503 Service Unavailable", Drop.NOT_DURABLE, id="impression"),
+        pytest.param("o.gif", b"503 Service Unavailable", Drop.BUFFER_FULL, id="order"),
+    ],
+)
+def test_what_could_not_be_stored_is_deleted_all_the_same(path, status, reason):
+    shop = Shop(headers=GPC)
+    answer = shop.answer(path, "order=1&amount=1", referred=True)
+    reply, line, counted = shop.tracker.unstored(answer, reason)
+    assert reply.head.startswith(b"HTTP/1.1 " + status) and reply.head.count(DELETION) == 1 and line is None
+    assert f"\r\nX-Pixeld: dropped; reason={reason}\r\n".encode() in reply.head
+    assert counted == (answer[2][0], reason)
+    if path != "o.gif":
+        reply, line, counted = shop.tracker.limited(answer)
+        assert reply.head.count(DELETION) == 1 and b"reason=rate_limited" in reply.head and line is None
+
+
+def test_a_refused_order_that_breaks_a_rule_is_dropped_and_deleted():
+    reply, line, counted = Shop(headers=GPC).answer("o.gif", "order=1&amount=x", referred=True)
+    assert (line, counted) == (None, ("order", Drop.BAD_AMOUNT))
+    assert DELETION in reply.head and b"reason=bad_amount" in reply.head
 
 
 def test_every_verdict_has_a_row():

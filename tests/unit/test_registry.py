@@ -23,6 +23,8 @@ def test_defaults_are_the_contracts():
         "share_contact": True,
         "stateless": False,
         "categories": [],
+        "consent": "operator_asserts",
+        "consent_where": "eea",
     }
     assert Client.from_json(client.to_json()) == client
 
@@ -64,6 +66,9 @@ def test_defaults_are_the_contracts():
         pytest.param("categories", "coffee", id="categories are no list"),
         pytest.param("categories", ["Coffee"], id="a category in capitals"),
         pytest.param("categories", [{}], id="a category that is an object"),
+        pytest.param("consent", "maybe", id="no mode"),
+        pytest.param("consent", None, id="no mode at all"),
+        pytest.param("consent_where", ["eea"], id="places as a list"),
         pytest.param("commission", "7.5", id="commission is no list"),
         pytest.param("commission", ["7.5"], id="terms are no object"),
         pytest.param("commission", [{"percent": 7.5}], id="percent is a number"),

@@ -29,6 +29,7 @@ from pixeld.storage import keys
 from pixeld.storage.redis import connect
 from pixeld.web import tracking
 from tests.certificates import certificate
+from tests.consent import tc
 from tests.process import Browser
 from tests.services import free_port
 from tests.tenants import api_key
@@ -234,6 +235,19 @@ async def cookie_name(start, **_):
         tail = b"; Max-Age=2592000; Secure; HttpOnly; SameSite=None"
         assert b"\r\nSet-Cookie: __Secure-other=%s; Path=/t/shop/%s\r\n" % (click_id, tail) in clicked
         assert b"\r\nSet-Cookie: __Host-other=%s; Path=/%s; Partitioned\r\n" % (click_id, tail) in landed
+
+
+async def honour_dnt(start, **_):
+    async with start(honour_dnt=True) as running:
+        assert b"Set-Cookie" not in await raw(running.public, plain("/t/shop/c/blog", "DNT: 1"))
+        assert b"Set-Cookie" in await raw(running.public, plain("/t/shop/c/blog", "DNT: 0"))
+
+
+async def tcf_vendor_id(start, **_):
+    async with start(tcf_vendor_id=75) as running:
+        for vendors, location in ({75}, True), ({74}, False):
+            _, headers = await get(running, f"/t/shop/c/blog?gdpr_consent={tc((1, 7), vendors)}")
+            assert ("pxid=" in headers["location"]) is location
 
 
 async def p3p(start, **_):
@@ -493,7 +507,7 @@ EFFECTS = {
             (effect.__name__,): effect
             for effect in (
                 host, port, admin_host, admin_port, data_dir, redis_url, redis_replicas, clickhouse_url, public_url, admin_token, signing_keys,
-                fast_path, cookie_name, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
+                fast_path, cookie_name, honour_dnt, tcf_vendor_id, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
                 spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal, vault_keys,
             )

@@ -527,4 +527,46 @@ NOT_STORED = [
     ),
 ]
 
-RULES = [*CLICKS, *IMPRESSIONS, *ORDERS, *LANDINGS, *NOT_STORED]
+# Refused: docs/consent.md has every rule, and tests/unit/test_consent.py asks them all; here is how they look on the wire
+
+
+def deleted(reply, client="acme"):
+    """A reply that deletes the referral cookie, too."""
+    line = f"Set-Cookie: pxref=; Path=/t/{client}/; Max-Age=0; Secure; HttpOnly; SameSite=None\r\n".encode()
+    return reply.replace(b"Date: ", line + b"Date: ", 1)
+
+
+def refused(what, id, raw, reply, verdict):
+    """A click or an impression of which only one more in a count is kept."""
+    stored = {"kind": "refusal", "at_ms": START_MS, "client": "acme", "partner": "blog", "what": what, "consent": verdict}
+    return Rule(f"refused {what}: {id}", raw, reply, (what, verdict), stored)
+
+
+_REFERRED = f"Cookie: pxref={signed(age_s=60)}"
+_BARE = redirect(LANDING.format(and_id=""))
+REFUSED = [
+    refused("click", "Global Privacy Control", get("/t/acme/c/blog?s1=a", "Sec-GPC: 1"), _BARE, "refused gpc"),
+    refused("click", "its cookie is deleted", get("/t/acme/c/blog", "Sec-GPC: 1", _REFERRED), deleted(_BARE), "refused gpc"),
+    refused("click", "opted out", get("/t/acme/c/blog", "Cookie: ID=OPT_OUT"), _BARE, "refused opt_out"),
+    refused("click", "by parameter", get("/t/acme/c/blog?consent=0"), _BARE, "refused consent"),
+    refused("click", "HEAD", get("/t/acme/c/blog", "Sec-GPC: 1", method="HEAD"), without_body(_BARE), "refused gpc"),
+    refused("impression", "Global Privacy Control", get("/t/acme/i/blog.gif", "Sec-GPC: 1"), gif(), "refused gpc"),
+    refused("impression", "its cookie is deleted", get("/t/acme/i/blog.gif?us_privacy=1YYN", _REFERRED), deleted(gif()), "refused us_privacy"),
+    Rule(
+        "refused order: kept without a visitor", get("/t/acme/o.gif?order=1&amount=1", "Sec-GPC: 1", _REFERRED), deleted(gif()),
+        ("order", "human"), {"kind": "order", "consent": "refused gpc", "partner": "", "click_id": "", "browser": "", "language": ""},
+    ),
+    Rule(
+        "refused click: not stored", get("/t/acme/c/blog", "Sec-GPC: 1", _REFERRED),
+        deleted(redirect(LANDING.format(and_id=""), said="dropped; reason=not_durable")), ("click", "not_durable"), None, {"fails": True},
+    ),
+    Rule(
+        "refused impression: not stored", get("/t/acme/i/blog.gif", "Sec-GPC: 1", _REFERRED),
+        deleted(gif("not_durable", "503 Service Unavailable")), ("impression", "not_durable"), None, {"fails": True},
+    ),
+    click("DNT is ignored unless a setting honours it", "", "DNT: 1", consent="allowed operator_asserts"),
+    click("consented", "?consent=1", consent="allowed consent"),
+]  # fmt: skip
+
+
+RULES = [*CLICKS, *IMPRESSIONS, *ORDERS, *LANDINGS, *NOT_STORED, *REFUSED]

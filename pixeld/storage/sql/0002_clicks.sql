@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS {{create clicks}}
     client String,
     partner String,
     quality String,
+    consent String,
     click_id String,
     visitor UInt64,
     s1 String,

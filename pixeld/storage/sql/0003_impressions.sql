@@ -4,6 +4,7 @@ CREATE TABLE IF NOT EXISTS {{create impressions}}
     client String,
     partner String,
     quality String,
+    consent String,
     visitor UInt64,
     s1 String,
     s2 String,

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS {{create order_events}}
     coupon String,
     customer String,
     quality String,
+    consent String,
     country String,
     device String,
     browser String,

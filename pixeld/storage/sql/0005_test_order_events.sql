@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS {{create test_order_events}}
     coupon String,
     customer String,
     quality String,
+    consent String,
     country String,
     device String,
     browser String,

@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from aiohttp import web
 
+from pixeld.domain.consent import Mode, Where
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client
 from pixeld.errors import BadInput, Conflict, InvalidForm
@@ -29,10 +30,22 @@ LABELS = {
     "click_param": "Click parameter",
     "stateless": "Without cookies",
     "categories": "Product categories",
+    "consent": "Consent",
+    "consent_where": "Where consent is required",
 }
 # The others are the operator's.
 _OWN = ("name", "landing_url", "allowed_hosts", "window_days", "lock_days", "timezone", "stateless", "categories")
 _LISTS = ("allowed_hosts", "categories")
+# In words: (value, text).
+_CONSENT = (
+    (Mode.OPERATOR_ASSERTS.value, "The operator answers for it that visitors may be tracked"),
+    (Mode.CASHBACK_EXEMPT.value, "Visitors come for a reward that needs the referral"),
+    (Mode.REQUIRE.value, "Nobody is tracked without saying yes"),
+)
+_CONSENT_WHERE = (
+    (Where.EEA.value, "In the EEA, the United Kingdom and Switzerland"),
+    (Where.EVERYWHERE.value, "Everywhere"),
+)
 _SHARING = ("listed", "share_contact")
 _WRONG: dict[str, str] = {
     "id": "This must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
@@ -45,6 +58,8 @@ _WRONG: dict[str, str] = {
     "currency": "This must be an ISO 4217 code such as EUR or USD.",
     "click_param": "This must be 1 to 32 of A-Z, a-z, 0-9, _ and -.",
     "categories": "These must be 100 at most, each 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
+    "consent": "Choose one of these.",
+    "consent_where": "Choose one of these.",
 }
 
 
@@ -53,11 +68,23 @@ def zones() -> list[str]:
     return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 
 
+def choices() -> dict[str, Any]:
+    """What the fields of a client that an operator fills in offer."""
+    return {"zones": zones(), "consent": _CONSENT, "consent_where": _CONSENT_WHERE}
+
+
 def shown(client: Client) -> dict[str, str]:
     """A client's fields as the texts of a form; a box that is ticked sends "yes"."""
     values = {name: getattr(client, name) for name in LABELS}
     values |= {name: "\n".join(values[name]) for name in _LISTS}
     return {name: ("yes" if value else "") if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
+def consent_text(client: Client) -> str:
+    """What a client's visitors are asked, in words."""
+    if client.consent != Mode.REQUIRE:
+        return dict(_CONSENT)[client.consent]
+    return f"{dict(_CONSENT_WHERE)[client.consent_where]}, nobody is tracked without saying yes"
 
 
 def read(form: Mapping[str, str], names: tuple[str, ...], check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -97,7 +124,16 @@ async def show(request: web.Request) -> web.Response:
 def _show(request: web.Request, client: Client, form: Form) -> web.Response:
     sharing = {name: getattr(client, name) for name in _SHARING}
     version = str(fingerprint(client.to_json()))
-    return page(request, "client/settings.html", form=form, client=client, sharing=sharing, current=version, zones=zones())
+    return page(
+        request,
+        "client/settings.html",
+        form=form,
+        client=client,
+        sharing=sharing,
+        current=version,
+        zones=zones(),
+        consent=consent_text(client),
+    )
 
 
 async def change(request: web.Request) -> web.Response:

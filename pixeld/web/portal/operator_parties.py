@@ -39,12 +39,12 @@ async def clients(request: web.Request) -> web.Response:
 
 async def new_client(request: web.Request) -> web.Response:
     """The registration of a client, once an agreement is made."""
-    names = ("currency", "window_days", "timezone", "click_param", "lock_days")
+    names = ("currency", "window_days", "timezone", "click_param", "lock_days", "consent", "consent_where")
     return _new(request, Form({name: str(_DEFAULTS[name]) for name in names} | {"listed": "yes", "share_contact": "yes"}))
 
 
 def _new(request: web.Request, form: Form, status: int = 200) -> web.Response:
-    return page(request, "operator/new_client.html", status=status, form=form, zones=client_settings.zones())
+    return page(request, "operator/new_client.html", status=status, form=form, **client_settings.choices())
 
 
 async def register(request: web.Request) -> web.Response:
@@ -105,7 +105,7 @@ async def _client(
         client=found,
         accounts=[(account, await request.app[keys.API_KEYS].made_by(account)) for account in accounts],
         pays=figures.terms_text(in_force(found.commission, today), found.currency),
-        zones=client_settings.zones(),
+        **client_settings.choices(),
         invited=invited or Form(),
         url=request.app[keys.TRACKER_URL] + path if path else "",
     )

@@ -1,0 +1,45 @@
+"""A client as the answers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pixeld.domain.commission import Terms, rates
+from pixeld.domain.consent import SILENCE, Mode, decide
+from pixeld.domain.registry import Client
+from pixeld.tracking.replies import Replies
+
+_DAY_S = 86_400
+
+
+class Shop:
+    """One client, with everything computed that doesn't depend on a request."""
+
+    __slots__ = (
+        "approved", "beacon", "client", "common", "deletion", "deletion_landed", "hosts", "landing", "lock_s", "own",
+        "redirect", "redirect_bare", "verdict", "window_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client: Client,
+        approved: frozenset[str],
+        own: Mapping[str, tuple[Terms, ...]],
+        replies: Replies,
+        referral_cookie: str,
+        landing_cookie: str,
+    ) -> None:
+        self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
+        self.common = rates(client.commission, client.currency)
+        #: What the orders of partners with terms of their own earn, and those of nobody.
+        self.own = {partner: rates(terms, client.currency) + self.common for partner, terms in own.items()} | {"": ()}
+        self.window_s = client.window_days * _DAY_S
+        self.hosts = client.hosts
+        self.landing = client.landing_url.encode()
+        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.window_s)
+        self.redirect_bare = replies.without_cookie(self.redirect)
+        self.beacon = replies.gif_with_cookie(landing_cookie, self.window_s)
+        self.deletion = replies.deletion(client.id, referral_cookie)
+        self.deletion_landed = replies.deletion_landed(landing_cookie)
+        #: What is decided about a request without signals; empty where that depends on the country.
+        self.verdict = "" if client.consent == Mode.REQUIRE else str(decide(SILENCE, client.consent, client.consent_where, ""))
