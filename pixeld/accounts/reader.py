@@ -12,7 +12,7 @@ from pixeld.domain.commission import Terms, in_force
 from pixeld.domain.ports import Registry, Reports
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Membership, Partner, Snapshot, Status
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
+from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import NotFound, Unavailable
 
 
@@ -46,6 +46,11 @@ class Reader:
         """The performance report, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
         query = PerformanceQuery.parse(params, today=self._today())
         return await self._reports.performance(self.scope, query, self._known())
+
+    async def refusals(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """The report of refusals, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
+        query = RefusalsQuery.parse(params, today=self._today())
+        return await self._reports.refusals(self.scope, query, self._known())
 
     async def orders(self, params: Mapping[str, str]) -> dict[str, Any]:
         """A page of orders, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""

@@ -80,6 +80,24 @@ def order_filters(callback: _Callback) -> _Callback:
 
 
 @report.command()
+@_FROM
+@_TO
+@_CLIENT
+@_PARTNER
+@_TZ
+@json_option
+@server_options
+def refusals(server: Server, as_json: bool, **query: Any) -> None:
+    """How many requests of visitors who may not be tracked, and by which signal."""
+    with patience("asking"):
+        found = server.get("reports", "refusals", **query)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(table(found["columns"], found["rows"]) if found["rows"] else _EMPTY)
+
+
+@report.command()
 @order_filters
 @json_option
 @server_options

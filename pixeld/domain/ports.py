@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from pixeld.domain.events import ChunkId
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
+from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 
 Row = bytes  #: a JSON array of texts and integers without a newline in it, as `orjson` writes it
 
@@ -165,6 +165,9 @@ class Reports(Protocol):
         self, scope: Scope, query: PerformanceQuery, clients: Mapping[str, tuple[str, str]]
     ) -> dict[str, Any]:
         """`{"columns": […], "rows": [{…}], "totals": [{…}]}`, as the API gives it."""
+
+    async def refusals(self, scope: Scope, query: RefusalsQuery, clients: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+        """`{"columns": […], "rows": [{…}]}`: how many requests of visitors who may not be tracked, and why not."""
 
     async def orders(
         self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None

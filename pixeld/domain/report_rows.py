@@ -14,6 +14,7 @@ from pixeld.errors import BadInput
 
 NOT_FOR_PARTNERS = ("decided_by",)  #: columns of the list of orders
 MAX_ROWS = 20_000  #: of one performance report: some 8 MB of JSON; more is an export, not a report
+REFUSAL_COLUMNS = ("day", "client", "partner", "what", "verdict", "requests")
 
 
 class Traffic(NamedTuple):
@@ -120,6 +121,26 @@ def label(dimension: Dimension, value: int | str, zone: ZoneInfo) -> str | None:
     if dimension is Dimension.PARTNER:
         return str(value) or None
     return str(value)
+
+
+def refusals_result(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> dict[str, Any]:
+    """The report of refusals, from the rows of the warehouse. BadInput when there are over MAX_ROWS of them."""
+    if len(rows) > MAX_ROWS:
+        raise BadInput(f"the report has over {MAX_ROWS} rows: ask for fewer days, or for one client", "from")
+    return {
+        "columns": list(REFUSAL_COLUMNS),
+        "rows": [
+            {
+                "day": label(Dimension.DAY, row["d0"], zone),
+                "client": row["client_id"],
+                "partner": row["partner_id"] or None,
+                "what": row["what"],
+                "verdict": row["verdict"],
+                "requests": row["requests"],
+            }
+            for row in rows
+        ],
+    }
 
 
 def order_row(row: Mapping[str, Any], decision: Mapping[str, Any], now_s: int, scope: Scope) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """What both reports have: inclusive days, filters (empty: none), and a time zone (empty: the client's, else UTC)."""
+    """What all reports have: inclusive days, filters (empty: none), and a time zone (empty: the client's, else UTC)."""
 
     first: date
     last: date
@@ -151,6 +151,17 @@ class OrdersQuery(_Query):
             raise BadInput(f"limit must be a whole number from 1 to {MAX_LIMIT}, not {_shown(limit)}", "limit")
         after = decode_cursor(params["cursor"]) if "cursor" in params else None
         return cls(*_common(params, today), limit=int(limit), after=after, status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalsQuery(_Query):
+    """A parsed request for the report of refusals."""
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str], today: date) -> RefusalsQuery:
+        """Read request parameters; `today` is the default of `to`. BadInput names the parameter and what is allowed."""
+        _only(params, ("from", "to", "client", "partner", "tz"))
+        return cls(*_common(params, today))
 
 
 def encode_cursor(position: Position) -> str:

@@ -12,12 +12,13 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pixeld.domain.report_rows import MAX_ROWS, Sales, Traffic, order_row, performance_result
+from pixeld.domain.report_rows import MAX_ROWS, Sales, Traffic, order_row, performance_result, refusals_result
 from pixeld.domain.reports import (
     Dimension,
     OrdersQuery,
     PerformanceQuery,
     Position,
+    RefusalsQuery,
     Scope,
     encode_cursor,
     utc_days,
@@ -96,6 +97,11 @@ class Reports:
             Traffic(_key(row, by), row["currency"], row["impression_count"], row["click_count"], row["visitor_count"])
             for row in await self._run(report, by, params | {"grain": grain})
         ]
+
+    async def refusals(self, scope: Scope, query: RefusalsQuery, clients: Clients) -> dict[str, Any]:
+        zone = ZoneInfo(query.tz or clients.get(query.single_client(scope), ("", "UTC"))[1])
+        params = _params(scope, query.client, query.partner, *query.bounds(zone)) | {"tz": zone.key, "limit": MAX_ROWS + 1}
+        return refusals_result(await self._run("report_refusals", (), params), zone)
 
     async def orders(self, scope: Scope, query: OrdersQuery, clients: Clients | None = None) -> dict[str, Any]:
         zone = ZoneInfo(query.tz or (clients or {}).get(query.single_client(scope), ("", "UTC"))[1])

@@ -44,6 +44,7 @@ def application() -> web.Application:
             web.get("/api/audit", audit),
             web.get("/api/reports/performance", performance),
             web.get("/api/reports/orders", orders),
+            web.get("/api/reports/refusals", refusals),
             web.post("/api/flush", flush),
             web.post("/api/sql", sql),
             web.get("/api/tail", tail),
@@ -160,6 +161,11 @@ async def decide_order(request: web.Request) -> web.Response:
 async def audit(request: web.Request) -> web.Response:
     """The newest changes of the registry."""
     return json({"changes": await request.app[keys.REGISTRY].audit(1000)})
+
+
+async def refusals(request: web.Request) -> web.Response:
+    """How many requests of visitors who may not be tracked, and by which signal."""
+    return await reporting.refusals(request, _reader(request), query(request))
 
 
 async def performance(request: web.Request) -> web.Response:

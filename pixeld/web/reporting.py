@@ -26,6 +26,13 @@ async def performance(request: web.Request, reader: Reader, params: Mapping[str,
     return json(report)
 
 
+async def refusals(request: web.Request, reader: Reader, params: Mapping[str, str]) -> web.Response:
+    """How many requests of visitors who may not be tracked. BadInput as `Reader.refusals`, or for an unknown format."""
+    form, asked = _format(request, params)
+    report = await reader.refusals(asked)
+    return _csv("refusals", report["columns"], report["rows"]) if form == "csv" else json(report)
+
+
 async def orders(request: web.Request, reader: Reader, params: Mapping[str, str]) -> web.Response:
     """A page of orders, newest first. Where there is a next one, `Link` leads to it (RFC 8288), also from CSV."""
     form, asked = _format(request, params)

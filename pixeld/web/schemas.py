@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import available_timezones
 
+from pixeld.domain.consent import REFUSED
 from pixeld.domain.money import EXPONENTS
 from pixeld.domain.orders import MAX_REASON, OrderStatus
 from pixeld.domain.registry import Status
-from pixeld.domain.report_rows import NOT_FOR_PARTNERS
+from pixeld.domain.report_rows import NOT_FOR_PARTNERS, REFUSAL_COLUMNS
 from pixeld.domain.reports import DEFAULT_DAYS, DEFAULT_LIMIT, MAX_DAYS, MAX_DIMENSIONS, MAX_LIMIT, Dimension
 from pixeld.domain.tokens import ID
 
@@ -124,6 +125,23 @@ COMPONENTS: dict[str, Schema] = {
         {
             "rows": _list(_object(_ORDER, optional=NOT_FOR_PARTNERS)),
             "next": _maybe({"type": "string", "description": "The cursor of the next page; null on the last one."}),
+        }
+    ),
+    "Refusals": _object(
+        {
+            "columns": _list({"type": "string", "enum": list(REFUSAL_COLUMNS)}),
+            "rows": _list(
+                _object(
+                    {
+                        "day": {"type": "string", "format": "date"},
+                        "client": _ID,
+                        "partner": _maybe(_ID),
+                        "what": {"type": "string", "enum": ["click", "impression", "order"]},
+                        "verdict": {"type": "string", "enum": sorted(REFUSED), "description": "And the signal that decided."},
+                        "requests": _COUNT | {"description": "Of people and of machines alike: more is not known of them."},
+                    }
+                )
+            ),
         }
     ),
     "Clients": _object(

@@ -73,6 +73,11 @@ async def orders(call: Call) -> web.Response:
     return await reporting.orders(call.request, call.reader, call.params)
 
 
+async def refusals(call: Call) -> web.Response:
+    """How many requests came from visitors who may not be tracked, and by which signal."""
+    return await reporting.refusals(call.request, call.reader, call.params)
+
+
 async def clients(call: Call) -> web.Response:
     """The clients that you have or had a membership with, and its status."""
     return json(
@@ -144,6 +149,7 @@ ROUTES = (
     Route(
         "GET", "/orders", orders, {JSON: ref("Orders")} | _SHEET, _BOTH, _PAGE, paged=True
     ),
+    Route("GET", "/refusals", refusals, {JSON: ref("Refusals")} | _SHEET, _BOTH, _REPORT),
     Route("POST", "/orders/decision", decide, {JSON: ref("Decided")}, ("client",), takes=ref("Decision"), fails=(409,)),
     Route("GET", "/clients", clients, {JSON: ref("Clients")}, ("partner",)),
     Route("GET", "/partners", partners, {JSON: ref("Partners")}, ("client",)),

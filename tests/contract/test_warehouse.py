@@ -32,7 +32,7 @@ from clickhouse_driver.util.escape import escape_param
 from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, KINDS, ORDER, REFUSAL
 from pixeld.domain.money import to_text
 from pixeld.domain.report_rows import MAX_ROWS
-from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, Scope
+from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
 from pixeld.storage import migrations, reports
 from pixeld.storage.affinities import Affinities
@@ -1035,6 +1035,45 @@ async def test_a_row_of_orders_is_the_contracts(warehouse, clock):
     assert second == common | nothing | {"order": "A-0", "amount": "0.00", "ordered_at": "2026-03-29T12:00:00Z", "flags": []}
 
 
+async def test_refusals_are_reported_to_whom_they_concern(warehouse, clock):
+    """A client its own, a partner its own at all clients, but for orders; days are the client's."""
+    late = int(dt.datetime(2026, 3, 29, 22, 30, tzinfo=dt.UTC).timestamp() * 1000)  # already the 30th in Berlin
+    made = [
+        (NOON_MS, "shop", "ada", "click", "refused gpc"),
+        (NOON_MS + 1, "shop", "ada", "click", "refused gpc"),
+        (NOON_MS, "shop", "bob", "impression", "refused opt_out"),
+        (NOON_MS, "shop", "", "click", "refused gpc"),
+        (late, "shop", "ada", "click", "refused gpc"),
+        (NOON_MS, "store", "ada", "click", "refused require"),
+    ]
+    await warehouse.insert("refusals", columns(REFUSAL), encoded([(*row, f"r{n}") for n, row in enumerate(made)]), "refusals")
+    orders = [
+        record(ORDER, "o1", order_id="A-1", consent="refused gpc"),
+        record(ORDER, "o2", order_id="A-1", consent="refused tcf", at_ms=NOON_MS + 1000),
+        record(ORDER, "o3", order_id="A-2", consent="allowed consent", partner="ada"),
+    ]
+    await warehouse.insert("order_events", columns(ORDER), encoded(orders), "orders")
+    reader, zones = Reports(warehouse, clock), {"shop": ("EUR", "Europe/Berlin"), "store": ("USD", "UTC")}
+
+    async def asked(scope, **params):
+        query = RefusalsQuery.parse(params, dt.date(2026, 3, 31))
+        rows = (await reader.refusals(scope, query, zones))["rows"]
+        return [(row["day"][-2:], row["client"], row["partner"], row["what"], row["verdict"][8:], row["requests"]) for row in rows]
+
+    shop = [("29", "shop", None, "click", "gpc", 1), ("29", "shop", None, "order", "gpc", 1)]
+    ada, bob = ("29", "shop", "ada", "click", "gpc", 2), ("29", "shop", "bob", "impression", "opt_out", 1)
+    store = ("29", "store", "ada", "click", "require", 1)
+    assert await asked(Scope.operator()) == [*shop, (*ada[:5], 3), bob, store]
+    assert await asked(Scope.client("shop")) == [*shop, ada, bob, ("30", "shop", "ada", "click", "gpc", 1)]
+    assert await asked(Scope.client("shop"), tz="UTC") == [*shop, (*ada[:5], 3), bob]
+    assert await asked(Scope.partner("ada")) == [(*ada[:5], 3), store]
+    assert await asked(Scope.partner("ada"), client="store") == [store]
+    assert await asked(Scope.partner("bob")) == [bob]
+    assert await asked(Scope.client("shop"), partner="bob") == [bob]
+    assert await asked(Scope.client("other")) == await asked(Scope.operator(), to="2026-03-28") == []
+    assert await asked(Scope.client("other"), client="shop") == await asked(Scope.partner("bob"), partner="ada") == []
+
+
 async def test_test_orders_are_in_no_report(warehouse, clock):
     kind = KINDS["t"]
     await warehouse.insert(kind.table, columns(kind), encoded([record(kind, "t", order_id="1", partner="ada")]), "t")
@@ -1120,7 +1159,7 @@ def test_every_read_of_a_table_in_a_report_has_the_scope(file):
     ):
         sql = sql.replace(text, "(scoped)")
     reads = [name for name in re.findall(r"(?:FROM|JOIN) ([\w{}]+)", sql) if name not in ("{{orders}}", "{{decided}}", "{{chosen}}")]
-    assert set(reads) <= {"clicks", "impressions", "orders", "order_events", "traffic_grains", "traffic_hourly"}
+    assert set(reads) <= {"clicks", "impressions", "orders", "order_events", "refusals", "traffic_grains", "traffic_hourly"}
     assert reads or "{{" in sql or "(scoped)" in sql
     assert sql.count(scope) == len(reads)
     assert ";" not in sql

@@ -111,6 +111,11 @@ class MemoryReports:
         self.asked = query
         return self.performance_report
 
+    async def refusals(self, scope, query, clients):
+        self.asked = query
+        row = {"day": "2026-11-01", "client": "shop", "partner": None, "what": "order", "verdict": "refused gpc", "requests": 1200}
+        return {"columns": list(row), "rows": [row] if query.client != "empty" else []}
+
     async def orders(self, scope, query, clients=None):
         self.asked = query
         return self.orders_page
@@ -637,6 +642,22 @@ async def test_a_report_asks_what_it_is_told_to(pixeld_server):
     assert asked == pixeld_server.reports.asked
     await pixeld_server.run("report", *days, "--by", "partner")
     assert asked != pixeld_server.reports.asked
+
+
+async def test_refusals_are_told(pixeld_server):
+    shown = await pixeld_server.run("report", "refusals", "--client", "shop", "--from", "2026-11-01")
+    assert lines(shown.stdout)[0].split() == ["day", "client", "partner", "what", "verdict", "requests"]
+    assert lines(shown.stdout)[2].split() == ["2026-11-01", "shop", "-", "order", "refused", "gpc", "1200"]
+    assert pixeld_server.reports.asked.client == "shop"
+    assert json.loads((await pixeld_server.run("report", "refusals", "--json")).stdout)["rows"][0]["requests"] == 1200
+    assert "Nothing in these days" in (await pixeld_server.run("report", "refusals", "--client", "empty")).stdout
+
+
+async def test_the_consent_of_a_client_is_set(pixeld_server):
+    shown = await pixeld_server.run("client", "set", "shop", "--consent", "require", "--consent-where", "everywhere", "--json")
+    changed = json.loads(shown.stdout)
+    assert (changed["consent"], changed["consent_where"]) == ("require", "everywhere")
+    assert "maybe" in (await pixeld_server.run("client", "set", "shop", "--consent", "maybe")).stderr
 
 
 async def test_orders_are_told_page_by_page(pixeld_server):

@@ -27,6 +27,10 @@ class Reports:
         row = {"partner": "=cmd()|'/c calc'!A0", "currency": "EUR", "clicks": 3, "revenue": "-1.00"}
         return {"columns": list(row), "rows": [row], "totals": []}
 
+    async def refusals(self, scope, query, clients):
+        self.asked.append((scope, query, clients))
+        return {"columns": ["partner", "requests"], "rows": [{"partner": "=1", "requests": 3}]}
+
     async def orders(self, scope, query, clients=None):
         self.asked.append((scope, query))
         return {"rows": self.rows, "next": self.next}
@@ -214,6 +218,15 @@ async def test_the_report_is_asked_with_the_operators_scope_and_every_clients_cu
     ((_, query, clients),) = client.app[keys.REPORTS].asked
     assert (query.first, query.last) == (date(2027, 1, 1), date(2027, 1, 2))
     assert clients == {"shop": ("EUR", "Europe/Berlin")}
+
+
+async def test_refusals_are_asked_with_the_operators_scope(client):
+    response = await client.get("/api/reports/refusals?from=2027-01-01&to=2027-01-02&client=shop")
+    assert response.status == 200 and (await response.json())["rows"] == [{"partner": "=1", "requests": 3}]
+    ((scope, query, _),) = client.app[keys.REPORTS].asked
+    assert (scope.role, query.first, query.client) == ("operator", date(2027, 1, 1), "shop")
+    assert (await (await client.get("/api/reports/refusals?format=csv")).text()).splitlines() == ["partner,requests", "'=1,3"]
+    assert (await (await client.get("/api/reports/refusals?by=day")).json())["field"] == "by"
 
 
 async def test_csv_is_safe_to_open(client):
