@@ -14,7 +14,6 @@ from pixeld.tracking import tcf
 from pixeld.tracking.bits import MAX_TEXT, Bits
 
 _TCF_EU, _US_PRIVACY = 2, 6
-_MAX_SECTIONS = 64  # of 23 that there are
 # Section → where its opt-outs begin, in bits, and how many there are, two bits each: sale, sharing, targeted advertising.
 _NATIONAL, _CALIFORNIA = 7, 8
 _OPT_OUTS = {_NATIONAL: (18, 3)} | {
@@ -66,8 +65,6 @@ def _contents(header: str, expected: int) -> list[int]:
     bits = Bits(header)
     if (bits.take(6), bits.take(6)) != (3, 1):
         raise ValueError("another version")
-    if expected > _MAX_SECTIONS:
-        raise ValueError("too many sections")
     found: list[int] = []
     last = 0
     for _ in range(bits.take(12)):

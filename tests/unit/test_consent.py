@@ -181,6 +181,17 @@ def test_the_precedence(said, mode, where, country):
     assert decide(said, mode, where, country) == next(verdict for holds, verdict in ranked if holds)
 
 
+EEA = (
+    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK IS LI NO "  # and of its regions with a code:
+    "AX GF GP MF MQ RE YT"
+)
+
+
+@pytest.mark.parametrize("country", [*EEA.split(), "GB", "GI", "CH", "", "EU", "XX", "T1"])
+def test_where_consent_is_the_law(country):
+    assert decide(SILENCE, "require", "eea", country) == "refused require"
+
+
 def test_words():
     assert {verdict for verdict in Verdict if verdict in REFUSED} == {v for v in Verdict if str(v).startswith("refused")}
     assert {str(verdict) for verdict in EXPLICIT} == {"allowed tcf", "allowed gpp", "allowed consent"}
@@ -307,9 +318,9 @@ def test_whatever_a_query_holds_is_no_error(text):
 @pytest.mark.parametrize(
     "query",
     [
-        pytest.param("gdpr_consent=" + "C" * 5000, id="a TC string over the limit"),
-        pytest.param("gpp=DBABMA~" + "C" * 5000, id="a GPP string over the limit"),
-        pytest.param("gpp=DBABMA" + "~A" * 65, id="more sections than there are"),
+        pytest.param("gdpr_consent=" + consent.tc((1, 7), [1]) + "A" * 4096, id="a TC string over the limit"),
+        pytest.param("gpp=" + consent.gpp({2: consent.tc((1, 7), [1]) + ".A" * 2048}), id="a GPP string over the limit"),
+        pytest.param("gpp=DBABMA" + "~A" * 65, id="more sections than the header tells of"),
         pytest.param("gpp=DB~A&gpp_sid=" + "2_" * 4000, id="more ids than there are"),
         pytest.param("gpp=DBAB" + "A" * 3000 + "~A", id="a number without end"),
     ],
@@ -317,3 +328,9 @@ def test_whatever_a_query_holds_is_no_error(text):
 def test_hostile_strings_say_no(query):
     said = signals.read(query, "", Browser.of("", "", ahead=False), honour_dnt=False, vendor=1)
     assert NO in (said.tcf, said.gpp)
+
+
+def test_a_header_of_endless_ids_is_not_spelled_out():
+    bits = f"{3:06b}{1:06b}{1:012b}" + "1" + consent.fibonacci(2) + consent.fibonacci(3_000_000)
+    with pytest.raises(ValueError, match="more ids than sections"):
+        gpp.says(consent.base64url(bits) + "~" + consent.tc((1, 7)), [2], 0)
