@@ -158,8 +158,8 @@ class Features:
         `{{create NAME}}` and `{{stored NAME}}` name the table where rows are, which on a cluster is NAME_local, `{{engine X}}`
         or `{{engine X ARGUMENT}}` is its engine, and `{{spread EXPRESSION}}`, on the last line, makes NAME a table over those
         of all shards: a row is on the shard that EXPRESSION gives. `{{roll_up}}` marks roll-ups; `{{text}}`, `{{passing}}` and
-        `{{durable}}` are a type, a column that is not stored, and settings, where the server has them. `{{keep COLUMN}}` is for
-        `storage.retention`.
+        `{{durable}}` are a type, a column that is not stored, and settings, where the server has them. `{{keep COLUMN}}` is
+        for `storage.retention`.
         """
         if "{{roll_up}}" in migration and not self.roll_ups:
             return []
