@@ -10,6 +10,7 @@ from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.errors import BadInput
 from pixeld.tracking.audience import Browser
 from tests.conftest import START_MS
+from tests.consent import tc
 from tests.wire.conftest import KEYS, tracker
 from tests.wire.corpus import CHROME
 
@@ -45,6 +46,10 @@ KEPT = {
 }
 
 
+def test_a_consent_string_is_a_consent():
+    assert list(asked(f"cat=coffee&gdpr_consent={tc((1, 7))}")) == ["order", "affinity"]
+
+
 @pytest.mark.parametrize(("query", "kept"), KEPT.values(), ids=KEPT)
 def test_what_is_kept(query, kept):
     events = asked(f"{query}&consent=1")
@@ -63,6 +68,7 @@ NOTHING = {
     "no consent": ("cat=coffee", {}),
     "consent refused": ("cat=coffee&consent=0", {}),
     "consent in other words": ("cat=coffee&consent=yes", {}),
+    "a string that refuses": (f"cat=coffee&gdpr_consent={tc((7,))}", {}),
     "opted out": ("cat=coffee&consent=1", {"cookie": f"pxref={CLICK_ID['shop']}; ID=OPT_OUT"}),
     "nobody earns it": ("cat=coffee&consent=1", {"click": False}),
     "a client without categories": ("cat=coffee&consent=1", {"client": "plain"}),

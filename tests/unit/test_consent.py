@@ -117,6 +117,32 @@ def test_a_refusal_leads_to_the_shop_and_names_members_only(path, queries, partn
     assert not location or b"\r\nLocation: " + location in head
 
 
+LANDED = b"Set-Cookie: pxref-landing=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=None; Partitioned\r\n"
+
+
+@pytest.mark.parametrize("cookie", [None, f"pxref-landing={EARLIER}"], ids=["at first", "again"])
+def test_a_refused_landing_beacon_leaves_no_cookie(cookie):
+    shop = Shop(headers=GPC | ({"Cookie": cookie} if cookie else {}))
+    reply, line, counted = shop.answer("l.gif", f"click={EARLIER}")
+    assert (line, counted) == (None, ("landing", "refused gpc"))
+    assert reply.head.startswith(b"HTTP/1.1 200") and b"\r\nX-Pixeld: ok\r\n" in reply.head
+    assert reply.head.count(b"Set-Cookie") == reply.head.count(LANDED) == bool(cookie)
+    reply, _, counted = Shop().answer("l.gif", f"click={EARLIER}")
+    assert counted == ("landing", "ok") and f"Set-Cookie: pxref-landing={EARLIER};".encode() in reply.head
+
+
+def test_both_cookies_are_deleted():
+    head, _, event, _ = Shop(headers=GPC | {"Cookie": f"pxref-landing={EARLIER}"}).ask("o.gif", "order=1&amount=1", referred=True)
+    assert head.count(DELETION) == head.count(LANDED) == 1 and event["partner"] == ""
+
+
+def test_a_client_without_cookies_asks_for_consent_all_the_same():
+    shop = Shop({"stateless": True, "consent": "require"})
+    _, kind, event, _ = shop.ask("c/blog")
+    assert (kind, event["consent"]) == ("refusal", "refused require")
+    assert shop.ask("c/blog", "consent=1")[2]["consent"] == "allowed consent"
+
+
 def test_a_malformed_referral_cookie_is_deleted_too():
     shop = Shop(headers=GPC | {"Cookie": "xpxref=1; pxref=!; pxref2=1"})
     assert DELETION in shop.ask("i/blog.gif")[0]
