@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pixeld.domain.events import CLICK, KINDS, ORDER, REFUSAL
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, Scope
+from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import MigrationError, SettingsError, WarehouseAway
 from pixeld.storage import clickhouse, migrations
 from pixeld.storage import warehouse as module
@@ -412,6 +412,21 @@ async def test_reports_agree_with_the_model(connect, clock):
         report = await Reports(readers[number % 4], clock).performance(scope, query, CLIENTS)
         assert as_model(report["rows"], by) == model(events, scope, query, ZoneInfo(tz)), (by, tz, scope)
         assert as_model(report["totals"], ()) == model(events, scope, replace(query, by=()), ZoneInfo(tz)), (by, tz, scope)
+
+
+@services
+async def test_refusals_are_counted_once_whichever_host_takes_them(connect, client, clock):
+    said = {"client": client, "partner": "ada", "what": "click", "consent": "refused gpc"}
+    refusals = [record(REFUSAL, f"r{n}", **said) for n in range(50)]
+    orders = [record(ORDER, f"o{n}", client=client, order_id=f"o{n}", consent="refused gpc") for n in range(20)]
+    query = RefusalsQuery.parse({"client": client}, dt.date(2026, 3, 29))
+    for n in range(4):
+        warehouse = connect(n)
+        await insert(warehouse, refusals, REFUSAL)
+        await insert(warehouse, orders, ORDER)
+        await settled(warehouse)
+        report = await Reports(warehouse, clock).refusals(Scope.operator(), query, CLIENTS)
+        assert [(row["partner"], row["what"], row["requests"]) for row in report["rows"]] == [(None, "order", 20), ("ada", "click", 50)]
 
 
 @services
