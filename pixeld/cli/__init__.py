@@ -34,6 +34,7 @@ _COMMANDS = {
     "mail": "mail",
     "policy": "policy",
     "vault": "vault",
+    "privacy": "privacy",
     "link": "link",
     "snippet": "snippet",
     "report": "report",

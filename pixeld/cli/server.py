@@ -23,7 +23,8 @@ from pixeld.errors import SettingsError
 from pixeld.settings import Settings
 
 _CONNECT_S = 5.0
-_ANSWER_S = 60.0  # a report over years; a flush of a full queue
+_ANSWER_S = 180.0  # a report over years; a flush of a full queue; an erasure, for which ClickHouse rewrites a table
+_PIECE = 64 << 10
 
 
 class Server:
@@ -49,6 +50,15 @@ class Server:
     def post(self, *path: str, body: Any = None) -> Any:
         """Make something, or have something done."""
         return self._value(self._ask("POST", path, body=body))
+
+    def pieces(self, *path: str, body: Any) -> Iterator[bytes]:
+        """An answer of any size, piece by piece. Unreachable when it breaks off."""
+        with self._open("POST", path, body=body) as response:
+            try:
+                while piece := response.read(_PIECE):
+                    yield piece
+            except (OSError, http.client.HTTPException) as error:
+                raise Unreachable(self._silent(error)) from error
 
     def patch(self, *path: str, body: Any) -> Any:
         """Change some fields."""

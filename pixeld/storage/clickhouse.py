@@ -256,6 +256,15 @@ class ServerLink:
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
 
+    def everywhere(self, sql: str) -> list[dict[str, Any]]:
+        if self.features.cluster is None:
+            return self.query(sql, {})
+        found = []
+        for host in self._address.hosts:
+            with closing(ServerLink(self._address, _Hosts((host,)), host)) as link:
+                found += link.query(sql, {})
+        return found
+
     def settled(self) -> bool:
         """Ask the replicas that a query from this host is sent to. If they don't catch up in time, the next host's might."""
         if self.features.cluster is None or not self.query(_BEHIND.format(self.features.cluster), {})[0]["behind"]:

@@ -74,6 +74,11 @@ class Features:
         return self.insert_tokens or self.cluster is not None
 
     @property
+    def drops_old_parts(self) -> bool:
+        """Whether dropping a partition, even one that isn't there, deletes a table's replaced parts at once."""
+        return self.insert_tokens and self.cluster is None
+
+    @property
     def leaves_orphans(self) -> bool:
         """Whether a replica that lost ZooKeeper in the middle of an insert may show those rows twice until it is restarted.
 

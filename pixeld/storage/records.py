@@ -12,16 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from redis.exceptions import ResponseError
 
 from pixeld.domain.ports import Record
 from pixeld.errors import AlreadyExists, Conflict
-from pixeld.storage import keys
+from pixeld.storage import keys, rewriting
 from pixeld.storage.redis import RedisClient, failures
 
 log = logging.getLogger(__name__)
 _REWRITE_S = 30.0
-_STEP_S = 0.05
 
 # KEYS: the record, its kind's index. ARGV: now, id, and what the script needs further. An index holds ids by when they end.
 _LIVE = """
@@ -121,19 +119,7 @@ class RedisRecords:
         try:
             async with asyncio.timeout(_REWRITE_S):
                 with failures("rewriting its append-only file"):
-                    await self._ask_to_rewrite()
+                    if await rewriting.ask(self._redis) == "refused":
+                        log.warning("Redis refuses BGREWRITEAOF: what was erased leaves the disk when it does so by itself")
         except TimeoutError:
             log.warning("Redis is still busy rewriting its file: what was erased leaves the disk at the next rewrite")
-
-    async def _ask_to_rewrite(self) -> None:
-        while (await self._redis.info("persistence")).get("aof_enabled"):
-            try:
-                await self._redis.bgrewriteaof()
-                return
-            except ResponseError as error:
-                # one that goes on already may have passed what was deleted: another one has to follow it
-                if "in progress" not in str(error):
-                    text = "Redis refuses BGREWRITEAOF: what was erased leaves the disk when it rewrites its file by itself"
-                    log.warning(text, extra={"reason": type(error).__name__})
-                    return
-            await asyncio.sleep(_STEP_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -14,6 +14,7 @@ from pixeld.storage import keys
 from pixeld.storage.redis import NO_REPLICAS, Held, RedisClient, Replicas, failures, write
 
 _DATA = b"e"  # the only field of a stream entry
+_PAGE = 500  # dead letters read at once
 
 # allow-oom: a full Redis is emptied by flushing, which must therefore still be able to write its few bytes (Redis 7, Valkey).
 _PUSH_ALL = """
@@ -64,6 +65,16 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'first', ARGV[2], 'last', ARGV[3], 'rows', ARGV[4], 'digest', ARGV[5], 'state', ARGV[6],
   'fence', ARGV[1])
 return 1
+"""
+# A stream keeps the bytes of a deleted entry for as long as one of its neighbours is there, and writes them into the
+# append-only file, too: so what is left of it is written anew, elsewhere, and takes its place at once.
+_ANEW = """#!lua flags=allow-oom
+local left = redis.call('XRANGE', KEYS[1], '-', '+')
+redis.call('DEL', KEYS[2])
+if #left == 0 then return 0 end
+for _, entry in ipairs(left) do redis.call('XADD', KEYS[2], entry[1], unpack(entry[2])) end
+redis.call('RENAME', KEYS[2], KEYS[1])
+return #left
 """
 
 
@@ -178,6 +189,29 @@ class RedisQueue:
         """Put (event id, reason, bytes) on the dead-letter stream, all or none."""
         await self._script("writing dead letters", _BURY, [self._dead], [value for entry in entries for value in entry])
 
+    async def flushed(self) -> ChunkId:
+        """Up to where its chunks are in ClickHouse, as the newest manifest has it; `ChunkId(0, 0)` before the first."""
+        newest = await self.manifest()
+        return ChunkId(0, 0) if newest is None else newest.last if newest.state == "done" else newest.first.before()
+
+    async def dead_letters(self) -> AsyncIterator[tuple[str, dict[str, bytes]]]:
+        """Every dead letter, oldest first: its id in the stream, and `id`, `reason` and `event` of what was buried."""
+        after = "-"
+        while after:
+            with failures("reading dead letters"):
+                page = await self._redis.xrange(self._dead, min=after, count=_PAGE)
+            for id, fields in page:
+                yield id.decode(), {name.decode(): value for name, value in fields.items()}
+            after = f"({page[-1][0].decode()}" if len(page) == _PAGE else ""
+
+    async def erase(self, dead_letters: Sequence[str]) -> None:
+        """Delete dead letters, by their ids in the stream, and of them and of chunks that were trimmed the last byte."""
+        if dead_letters:
+            with failures("deleting dead letters"):
+                await self._redis.xdel(self._dead, *dead_letters)
+        for stream in (self._stream, self._dead):
+            await self._script("writing a stream anew", _ANEW, [stream, f"{stream}:anew"], [])
+
     async def trim(self, upto: ChunkId) -> None:
         """Forget every chunk up to and including `upto`."""
         with failures("trimming the queue"):
@@ -187,8 +221,7 @@ class RedisQueue:
         """What it holds. However long it is, two chunks of each epoch are read: ids tell how many events lie between."""
         with failures("reading the queue's length"):
             chunks, dead = await self._redis.xlen(self._stream), await self._redis.xlen(self._dead)
-        newest = await self.manifest() if chunks else None
-        after = ChunkId(0, 0) if newest is None else newest.last if newest.state == "done" else newest.first.before()
+        after = await self.flushed() if chunks else ChunkId(0, 0)
         events, oldest_ms = 0, None
         while first := await self.read(after, count=1, until=until):
             ((first_id, data),) = first

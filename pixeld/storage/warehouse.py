@@ -137,6 +137,9 @@ class Link(Protocol):
     def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """Run one SELECT."""
 
+    def everywhere(self, sql: str) -> list[dict[str, Any]]:
+        """Run one SELECT at every server of the URL; all their rows."""
+
     def settled(self) -> bool:
         """Whether queries see everything that was inserted before."""
 
@@ -258,6 +261,12 @@ class Warehouse:
     async def query(self, sql: str, params: Params) -> list[dict[str, Any]]:
         """As in `domain.ports.Warehouse`. Values are what JSON has: numbers, texts, null, lists; a time is text."""
         return await self._query.run(lambda link: link.query(sql, params))
+
+    async def everywhere(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of one SELECT about what a server holds itself, of every server that the URL names. WarehouseAway when one
+        of them doesn't answer. It stands in nobody's way: no report and no insert waits for it.
+        """
+        return await self._mender.run(lambda link: link.everywhere(sql))
 
     async def settled(self) -> None:
         """Return when queries see everything that was inserted before: at once, or on a cluster when the replicas that are

@@ -13,7 +13,7 @@ from pixeld import metrics
 from pixeld.accounts.reader import Agreement, Reader
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Unauthorized
-from pixeld.web import keys, people, reporting
+from pixeld.web import keys, people, reporting, rights
 from pixeld.web.responses import body, errors, json, query, without_server
 
 _WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
@@ -49,6 +49,7 @@ def application() -> web.Application:
             web.post("/api/sql", sql),
             web.get("/api/tail", tail),
             *people.ROUTES,
+            *rights.ROUTES,
         ]
     )
     return app

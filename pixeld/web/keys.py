@@ -13,6 +13,7 @@ from pixeld.accounts.parties import Parties
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.metrics import Metrics
 from pixeld.privacy import Policy
+from pixeld.rights.rights import Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,5 @@ OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
 POLICY: AppKey[Policy] = AppKey("policy", Policy)
 TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  #: where links lead, without a slash at its end
+RIGHTS: AppKey[Rights] = AppKey("rights", Rights)
 PARTIES: AppKey[Parties] = AppKey("parties", Parties)  #: only there when the portal is on

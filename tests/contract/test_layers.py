@@ -23,9 +23,10 @@ ALLOWED = {
     "privacy": {"privacy", "errors"},
     "ingest": {"ingest", "domain", "errors", "metrics"},
     "storage": {"storage", "domain", "errors"},
-    "web": {"web", "accounts", "tracking", "domain", "privacy", "errors", "metrics", "settings"},
+    "rights": {"rights", "domain", "errors"},
+    "web": {"web", "accounts", "rights", "tracking", "domain", "privacy", "errors", "metrics", "settings"},
     "operations": {"web", "ingest", "storage", "domain", "errors"},
-    "parts": {"parts", "accounts", "web", "tracking", "ingest", "storage", "domain", "privacy", "datadir", "settings", "errors", "metrics",
+    "parts": {"parts", "accounts", "rights", "web", "tracking", "ingest", "storage", "domain", "privacy", "datadir", "settings", "errors", "metrics",
               "logs", "tasks", "clock"},
     "app": None,  # the composition root knows everybody
     "checkup": None,  # and so does what looks at a set-up part by part
