@@ -16,7 +16,7 @@ _OTHERS = (
     *(f"redis:pixeld:{{*}}:{name}" for name in ("queue", "lease", "fence", "manifest", "repeated", "dead")),
     *(
         f"redis:pixeld:{{accounts}}:{kind}{end}"
-        for kind in ("account", "email", "party", "mail", "link", "session", "key", "policy", "question", "limit", "check")
+        for kind in ("account", "email", "party", "mail", "link", "session", "key", "policy", "limit", "canary")
         for end in ("", ":*")
     ),
     *(f"file:{name}" for name in ("admin-token", "signing-keys", "vault-keys", "epoch", "node", "lock", "registry.json")),

@@ -19,6 +19,9 @@ class Copies(NamedTuple):
 class Database(Protocol):
     """ClickHouse. Every method raises WarehouseAway or WarehouseRefused."""
 
+    async def reached(self) -> None:
+        """Return if every server of it answers."""
+
     async def count(self, subject: Subject) -> dict[str, int]:
         """How many rows an erasure has to change, by place; those without any are left out."""
 
@@ -36,6 +39,9 @@ class Database(Protocol):
 
 class Queues(Protocol):
     """Redis, but for accounts and the registry. Every method raises QueueAway."""
+
+    async def reached(self) -> None:
+        """Return if it answers."""
 
     async def flushed(self) -> None:
         """Return when every queue is in ClickHouse as far as it goes now. Unavailable says which isn't."""

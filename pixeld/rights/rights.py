@@ -57,6 +57,8 @@ class Rights:
 
     async def _settle(self) -> None:
         """Bring what waits, here and in the queues of other servers, to where it can be found."""
+        await self._places.queues.reached()
+        await self._places.database.reached()  # a flush would wait long for who isn't there
         await self._places.flush()
         await self._places.queues.flushed()
 

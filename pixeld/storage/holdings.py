@@ -23,10 +23,7 @@ _PAGE = 5_000  # rows, some 2 MB
 _DAY_S = 86_400
 _NO_PARTITION = "190001"
 
-_TABLES = """
-SELECT name, engine LIKE '%Distributed' AS spread FROM system.tables
-WHERE database = currentDatabase() AND (engine LIKE '%MergeTree' OR engine LIKE '%Distributed')
-"""
+_TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
 _COLUMNS = """
 SELECT table, name, type FROM system.columns
 WHERE database = currentDatabase() AND default_kind != 'EPHEMERAL' AND NOT startsWith(type, 'AggregateFunction')
@@ -86,16 +83,20 @@ class Holdings:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
+    async def reached(self) -> None:
+        await self._warehouse.everywhere("SELECT 1 AS n")
+
     async def count(self, subject: Subject) -> dict[str, int]:
         found = {rule.table: await self._count(rule.table, rule.erased) for rule in await self._rules(subject) if rule.change}
         return {f"clickhouse:{table}": rows for table, rows in found.items() if rows}
 
     async def erase(self, subject: Subject) -> int:
-        changed = []
+        changing, changed = [rule for rule in await self._rules(subject) if rule.change], []
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                for rule in await self._rules(subject):
-                    if rule.change and await self._change(rule):
+                for rule in changing:
+                    # after an erasure that was killed there is nothing to change, and still something to delete
+                    if await self._change(rule) or self._warehouse.features.drops_old_parts:
                         changed.append(rule.table)
         except TimeoutError:
             raise Unavailable(
@@ -146,8 +147,8 @@ class Holdings:
     async def _tables(self) -> dict[str, list[str]]:
         """The columns of every table that holds rows, by the name under which it is read. WarehouseAway when there is none."""
         found = await self._warehouse.query(_TABLES, {})
-        cluster = self._warehouse.features.cluster is not None
-        names = {row["name"] for row in found if bool(row["spread"]) is cluster}
+        end = "_local" if self._warehouse.features.cluster else ""
+        names = {row["name"].removesuffix(end) for row in found}
         if not names:
             raise WarehouseAway("ClickHouse has no tables of pixeld's yet; flushing makes them")
         typed = await self._typed()

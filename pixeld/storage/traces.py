@@ -27,6 +27,9 @@ class Traces:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
+    async def reached(self) -> None:
+        await nodes(self._redis)
+
     async def flushed(self) -> None:
         for node in await nodes(self._redis):
             queue = RedisQueue(self._redis, node)

@@ -1,0 +1,146 @@
+"""What is about whom, what becomes of it, and what an audit says: decisions, without a place."""
+
+from hashlib import sha256
+
+import pytest
+
+from pixeld.domain.events import CLICK, DECISION, IMPRESSION, ORDER
+from pixeld.domain.subject import Held, Subject, What
+from pixeld.errors import BadInput
+from pixeld.parts.rights import files
+from pixeld.rights.audit import judged
+from pixeld.storage import keys
+from pixeld.storage.holdings import rules
+
+DAY_MS = 86_400_000
+CLICK_ID = Subject(What.CLICK, "a-click-id")
+ORDERED = Subject(What.ORDER, "4711/b", "shop")
+PARTNER = Subject(What.PARTNER, "blog")
+
+
+def event(kind, **values):
+    numbers = {"at_ms", "visitor", "clicked_at", "amount_minor", "commission_minor", "locks_at"}
+    return kind.encode(*(values.get(name, 1 if name in numbers else "") for name in kind.columns))
+
+
+@pytest.mark.parametrize(
+    ("asked", "subject"),
+    [
+        ({"click_id": "a-click-id"}, CLICK_ID),
+        ({"order": "shop/4711/b"}, ORDERED),
+        ({"partner": "blog"}, PARTNER),
+    ],
+    ids=["a click", "an order, whose id may hold a slash", "a partner"],
+)
+def test_a_subject_is_read(asked, subject):
+    assert Subject.parse(asked) == subject
+    assert subject.digest == sha256(next(iter(asked.values())).encode()).hexdigest()
+    assert subject.id not in repr(subject)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None, [], "blog", {}, {"visitor": "1"}, {"click_id": "a", "partner": "blog"}, {"click_id": 1}, {"click_id": ""},
+        {"click_id": "x" * 129}, {"click_id": "a\nb"}, {"order": "4711"}, {"order": "shop/"}, {"order": "Sh'op/1"},
+        {"partner": "Blog"}, {"partner": "' OR 1"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_subject_is_refused(asked):
+    with pytest.raises(BadInput):
+        Subject.parse(asked)
+
+
+@pytest.mark.parametrize(
+    ("subject", "data", "about"),
+    [
+        (CLICK_ID, event(CLICK, click_id="a-click-id"), True),
+        (CLICK_ID, event(ORDER, click_id="a-click-id"), True),
+        (CLICK_ID, event(CLICK, click_id="another", s1="a-click-id"), False),
+        (CLICK_ID, event(CLICK, click_id="another") + event(CLICK, click_id="a-click-id"), True),
+        (CLICK_ID, b'["c",torn a-click-id', True),
+        (ORDERED, event(ORDER, client="shop", order_id="4711/b"), True),
+        (ORDERED, event(DECISION, client="shop", order_id="4711/b"), True),
+        (ORDERED, event(ORDER, client="other", order_id="4711/b"), False),
+        (ORDERED, b'["o",1,"shop","4711/b"', True),
+        (ORDERED, b'["o",1,"other","4711/b"', False),
+        (PARTNER, event(IMPRESSION, partner="blog"), True),
+        (PARTNER, event(ORDER, partner="blog"), False),
+        (PARTNER, event(CLICK, partner="deals", s1="blog"), False),
+    ],
+    ids=[
+        "its click", "its order", "another's label", "among others", "unreadable, with its name", "the order", "its decision",
+        "another client's", "unreadable, with both names", "unreadable, with one", "its impression", "its order: owed to it",
+        "another's label that is its name",
+    ],
+)  # fmt: skip
+def test_whether_an_event_is_about_it(subject, data, about):
+    assert subject.is_in(data) is about
+
+
+TABLES = {
+    "clicks": ["client", "partner", "click_id", "s1", "event_id"],
+    "orders": ["client", "order_id", "partner", "click_id", "clicked_at", "event_id"],
+    "made_tomorrow": ["client", "click_id", "event_id"],
+    "counts": ["hour", "client", "partner", "clicks"],
+}
+
+
+@pytest.mark.parametrize(
+    ("subject", "changes"),
+    [
+        (CLICK_ID, {"clicks": "DELETE", "orders": "UPDATE click_id = '', clicked_at = 0", "made_tomorrow": "DELETE"}),
+        (ORDERED, {"orders": "DELETE"}),
+        (PARTNER, {"clicks": "UPDATE s1 = '', click_id = ''", "orders": ""}),
+    ],
+    ids=["a click: its order stays", "an order goes whole", "a partner: its labels; what it earned stays"],
+)
+def test_what_becomes_of_each_table(subject, changes):
+    found = rules(subject, TABLES)
+    assert {rule.table: rule.change.partition(" WHERE ")[0] for rule in found} == changes
+    if subject is not PARTNER:
+        assert all(subject.id not in rule.change + rule.held + rule.erased for rule in found)
+
+
+@pytest.mark.parametrize(
+    ("held", "problem"),
+    [
+        (Held("table", 0, None), ""),
+        (Held("table", 1, 100 * DAY_MS), ""),
+        (Held("table", 1, 89 * DAY_MS), ""),
+        (Held("table", 1, 89 * DAY_MS - 1), "too old"),
+        (Held("for ever", 1, 0), ""),
+        (Held("elsewhere", 1, None), "unmapped"),
+    ],
+    ids=["empty", "new", "a day late, as ClickHouse may be", "later", "no limit", "not in the map"],
+)
+def test_what_an_audit_finds(held, problem):
+    (finding,) = judged([held], {"table": 10, "for ever": None}, 100 * DAY_MS)
+    assert finding.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("key", "family"),
+    [
+        (keys.STREAMS, "pixeld:streams"),
+        (keys.CLIENTS, "pixeld:{registry}:clients"),
+        (keys.queue("0123456789ab"), "pixeld:{*}:queue"),
+        (keys.decision("shop", "a:b/c"), "pixeld:{orders}:decision:*"),
+        (keys.record("mail", "1:2"), "pixeld:{accounts}:mail:*"),
+        (keys.records("mail"), "pixeld:{accounts}:mail"),
+    ],
+    ids=["no tag", "registry", "a node's", "an order's", "a record", "its index"],
+)
+def test_the_family_of_a_key(key, family):
+    assert keys.family(key) == family
+
+
+def test_files_of_workers_count_with_the_servers_own(tmp_path):
+    for name in ("epoch", "spill/1.seg", "workers/0/epoch", "workers/0/spill/2.seg", "clickhouse/a/b/c"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    found = {held.place: held.number for held in files(tmp_path)}
+    assert found == {"file:epoch": 2, "file:spill/*": 2, "file:clickhouse/*": 1}
+    assert {held.place for held in files(tmp_path) if held.oldest_ms} == {"file:spill/*"}
