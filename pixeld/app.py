@@ -198,7 +198,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_app[keys.DECISIONS], admin_app[keys.TRACKER_URL] = decisions, settings.tracker_url
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     admin_app[keys.RIGHTS] = open_rights(
-        warehouse, links.redis, registry, parties, settings.data_dir, operations.flush, promises(), clock
+        warehouse, links.redis, flushers.own.keys(), registry, parties, settings.data_dir, operations.flush, promises(), clock
     )
     if parties is not None:
         admin_app[keys.PARTIES] = parties

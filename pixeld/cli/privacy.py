@@ -65,15 +65,19 @@ def erase(server: Server, yes: bool, as_json: bool, **subject: str | None) -> No
     click.echo("Deleted, looked for everywhere again, and written to the audit log.")
     if proof["old_parts"]:
         click.echo(f"{proof['old_parts']} old parts of ClickHouse's tables are left, which it deletes within 8 minutes.")
+    if proof["other_servers"]:
+        click.echo(f"{proof['other_servers']} other servers run, whose spills aren't seen from here: ask each of them, too.")
     if proof["redis_files"] == "refused":
         click.echo("This Redis doesn't rewrite its append-only file when it is asked: have that done where it is run.")
 
 
 @privacy.command()
 @subject_options
+@json_option
 @server_options
-def export(server: Server, **subject: str | None) -> None:
-    """Print all that is held on a click, an order or a partner: one JSON document, a record a line."""
+def export(server: Server, as_json: bool, **subject: str | None) -> None:
+    """Print all that is held on a click, an order or a partner: one JSON document, with or without --json, a record a line."""
+    del as_json  # errors obey it
     for piece in server.pieces("privacy", "export", body=_subject(subject)):
         click.echo(piece, nl=False)
 

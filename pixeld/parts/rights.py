@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ def _oldest_ms(paths: list[Path]) -> int | None:
 def open_rights(
     warehouse: Warehouse,
     redis: RedisClient,
+    own: Collection[str],
     registry: Registry,
     parties: Parties | None,
     directory: Path,
@@ -102,11 +103,13 @@ def open_rights(
     promises: Mapping[str, int | None],
     clock: Callable[[], int],
 ) -> Rights:
-    """The three over this server's own places and those that it shares. `promises` are the data map's days by place."""
+    """The three over this server's own places and those that it shares. `own` are its nodes, `promises` the data map's days by
+    place.
+    """
     return Rights(
         Places(
             database=Holdings(warehouse),
-            queues=Traces(redis),
+            queues=Traces(redis, own),
             people=_People(registry, parties),
             flush=flush,
             files=lambda: files(directory),

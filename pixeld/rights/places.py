@@ -55,6 +55,9 @@ class Queues(Protocol):
     async def rewrite(self) -> str:
         """Have what was deleted leave Redis' files; as `Copies.redis`."""
 
+    async def elsewhere(self) -> int:
+        """How many other servers run now, whose buffers and spills can't be looked into from here."""
+
     def entries(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Every dead letter and key about it, with its place."""
 

@@ -35,6 +35,7 @@ class Rights:
                 await self._places.note("privacy/erasing", None, told | {"found": found}, who)
             copies = await self._erase(subject, who)
             proof = told | {"erased": found, "verified": True, "old_parts": copies.parts, "redis_files": copies.redis}
+            proof["other_servers"] = await self._places.queues.elsewhere()
             await self._places.note("privacy/erased", None, proof, who)
             return proof | {"at_ms": self._places.clock(), "who": who}
 

@@ -100,7 +100,8 @@ class Holdings:
                         changed.append(rule.table)
         except TimeoutError:
             raise Unavailable(
-                f"ClickHouse has been rewriting its tables for {_PATIENCE_S:.0f} s and goes on; ask again, until it is done"
+                f"ClickHouse has been rewriting its tables for {_PATIENCE_S:.0f} s and goes on; ask again, until it is done "
+                "(should it never be: system.mutations says why)"
             ) from None
         return sum([await self._old_parts(table) for table in changed])
 

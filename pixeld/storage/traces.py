@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from pixeld.domain.events import first_ms
@@ -22,10 +22,10 @@ _DEAD, _DECISION = f"redis:{keys.dead('*')}", f"redis:{keys.decision('', '').rst
 
 
 class Traces:
-    """Implements `rights.places.Queues`."""
+    """Implements `rights.places.Queues`. `own` are the nodes of this server, as they come and go."""
 
-    def __init__(self, redis: RedisClient) -> None:
-        self._redis = redis
+    def __init__(self, redis: RedisClient, own: Collection[str]) -> None:
+        self._redis, self._own = redis, own
 
     async def reached(self) -> None:
         await nodes(self._redis)
@@ -73,6 +73,12 @@ class Traces:
                 f"Redis has been rewriting its file for {_REWRITE_S:.0f} s; all else is deleted: ask again, until it is done"
             ) from None
         raise Unavailable("Redis could not rewrite its append-only file, see its log; all else is deleted: ask again")
+
+    async def elsewhere(self) -> int:
+        leases = [keys.lease(node) for node in await nodes(self._redis) if node not in self._own]
+        with failures("looking for other servers"):
+            owners = await self._redis.mget(leases) if leases else []
+        return len({owner.partition(b" ")[2] for owner in owners if owner})
 
     async def entries(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         for node in await nodes(self._redis):
