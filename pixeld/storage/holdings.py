@@ -169,7 +169,7 @@ class Holdings:
         there = False
         while sum(row["n"] for row in await self._warehouse.everywhere(remaining)):
             if not there and not await self._under_way(stored):
-                await self._warehouse.command(self._warehouse.features.alter(rule.table, rule.change))
+                await self._warehouse.command(f"{self._warehouse.features.alter(rule.table)} {rule.change}")
             there = True
             await asyncio.sleep(_STEP_S)
             while await self._under_way(stored):  # noqa: ASYNC110 - no server tells when it is done
@@ -178,22 +178,21 @@ class Holdings:
 
     async def _under_way(self, stored: str) -> bool:
         """Whether a change of a table goes on at any server."""
-        name = stored.rpartition(".")[2]
         sql = "SELECT count() AS n FROM system.mutations WHERE database = currentDatabase() AND NOT is_done AND table = "
-        return any(row["n"] for row in await self._warehouse.everywhere(f"{sql}'{name}'"))
+        return any(row["n"] for row in await self._warehouse.everywhere(f"{sql}'{stored}'"))
 
     async def _old_parts(self, table: str) -> int:
         """Delete what is left of the parts that have just been replaced; how many there still are."""
         features = self._warehouse.features
-        name = features.stored(table).rpartition(".")[2]
-        sql = "SELECT name FROM system.parts WHERE database = currentDatabase() AND NOT active AND table = "
-        before = [row["name"] for row in await self._warehouse.everywhere(f"{sql}'{name}'")]
+        where = f"database = currentDatabase() AND NOT active AND table = '{features.stored(table)}'"
+        sql = f"SELECT name FROM system.parts WHERE {where}"  # noqa: S608 - of our own names
+        before = [row["name"] for row in await self._warehouse.everywhere(sql)]
         if not features.drops_old_parts:
             return len(before)
         left, until = set(before), asyncio.get_running_loop().time() + _OLD_PARTS_S
         while left and asyncio.get_running_loop().time() < until:
-            await self._warehouse.command(features.alter(table, f"DROP PARTITION ID '{_NO_PARTITION}'"))
-            left &= {row["name"] for row in await self._warehouse.everywhere(f"{sql}'{name}'")}
+            await self._warehouse.command(f"{features.alter(table)} DROP PARTITION ID '{_NO_PARTITION}'")
+            left &= {row["name"] for row in await self._warehouse.everywhere(sql)}
             if left:
                 await asyncio.sleep(_STEP_S)
         return len(left)

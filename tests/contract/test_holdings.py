@@ -149,7 +149,7 @@ async def test_a_change_that_goes_on_is_waited_for_and_not_begun_again(warehouse
         if next(under_way, False):
             return True
         if not given:
-            await noting(warehouse.features.alter("clicks", "DELETE WHERE click_id = 'click-1'"))
+            await noting(warehouse.features.alter("clicks") + " DELETE WHERE click_id = 'click-1'")
         return False
 
     warehouse.command, held._under_way = noting, going_on
