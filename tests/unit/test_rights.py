@@ -1,14 +1,17 @@
 """What is about whom, what becomes of it, and what an audit says: decisions, without a place."""
 
+import asyncio
 from hashlib import sha256
 
 import pytest
 
 from pixeld.domain.events import CLICK, DECISION, IMPRESSION, ORDER
 from pixeld.domain.subject import Held, Subject, What
-from pixeld.errors import BadInput
+from pixeld.errors import BadInput, Unavailable
 from pixeld.parts.rights import files
 from pixeld.rights.audit import judged
+from pixeld.rights.places import Places
+from pixeld.rights.rights import Rights
 from pixeld.storage import keys
 from pixeld.storage.holdings import rules
 
@@ -144,3 +147,118 @@ def test_files_of_workers_count_with_the_servers_own(tmp_path):
     found = {held.place: held.number for held in files(tmp_path)}
     assert found == {"file:epoch": 2, "file:spill/*": 2, "file:clickhouse/*": 1}
     assert {held.place for held in files(tmp_path) if held.oldest_ms} == {"file:spill/*"}
+
+
+# ---- the order of the steps
+
+
+class World:
+    """All places at once, and what was done to them. `rows` is what is found there; `comes` gathers behind each erasure."""
+
+    def __init__(self, rows=1, comes=0, away=""):
+        self.rows, self.comes, self.away, self.done = rows, comes, away, []
+
+    def places(self):
+        return Places(
+            database=self, queues=self, people=_Nobody(self), flush=self.flush, files=list, note=self.note, promises={}, clock=lambda: 7
+        )
+
+    def _do(self, what):
+        if what == self.away:
+            raise Unavailable(f"{what} is away")
+        self.done.append(what)
+
+    async def reached(self):
+        self._do("reached")
+
+    async def flush(self):
+        self._do("flush")
+
+    async def flushed(self):
+        self._do("flushed")
+
+    async def note(self, what, before, after, who):
+        assert "a-click-id" not in str(after) and who == "admin"
+        self._do(what)
+
+    async def count(self, subject):
+        return {"there": self.rows} if self.rows else {}
+
+    async def erase(self, subject):
+        self._do("erase")
+        await asyncio.sleep(0)
+        self.rows, self.comes = (1, self.comes - 1) if self.comes else (0, 0)
+        return 0
+
+    async def rewrite(self):
+        self._do("rewrite")
+        return "rewritten"
+
+    async def elsewhere(self):
+        return 0
+
+
+class _Nobody:
+    """Accounts."""
+
+    def __init__(self, world):
+        self._world = world
+
+    async def count(self, partner):
+        return {}
+
+    async def erase(self, partner, who):
+        self._world._do("account")
+
+
+SETTLED = ["reached", "reached", "flush", "flushed"]
+ROUND = ["erase", "erase", "rewrite", *SETTLED]
+
+
+async def test_an_intention_stands_in_the_audit_log_before_anything_goes_and_a_proof_behind_it():
+    world = World()
+    proof = await Rights(world.places()).erase(CLICK_ID, "admin")
+    assert world.done == [*SETTLED, "privacy/erasing", *ROUND, "privacy/erased"]
+    assert proof["erased"] == {"there": 1} and proof["subject"] == CLICK_ID.digest and proof["at_ms"] == 7
+
+
+async def test_what_is_nowhere_is_proven_to_be():
+    world = World(rows=0)
+    proof = await Rights(world.places()).erase(CLICK_ID, "admin")
+    assert proof["erased"] == {} and "privacy/erasing" not in world.done and world.done[-1] == "privacy/erased"
+
+
+async def test_a_partner_s_account_goes_before_its_rows():
+    world = World()
+    await Rights(world.places()).erase(PARTNER, "admin")
+    assert world.done.index("account") < world.done.index("erase")
+
+
+@pytest.mark.parametrize("away", ["reached", "flush", "flushed", "privacy/erasing"])
+async def test_nothing_is_deleted_while_something_cannot_be_looked_at(away):
+    world = World(away=away)
+    with pytest.raises(Unavailable):
+        await Rights(world.places()).erase(CLICK_ID, "admin")
+    assert "erase" not in world.done and "privacy/erased" not in world.done
+
+
+@pytest.mark.parametrize(("comes", "rounds"), [(0, 1), (2, 2), (4, 3)])
+async def test_what_comes_meanwhile_goes_too(comes, rounds):
+    world = World(comes=comes)
+    assert (await Rights(world.places()).erase(CLICK_ID, "admin"))["verified"]
+    assert world.done.count("rewrite") == rounds
+
+
+async def test_no_proof_of_what_comes_faster_than_it_goes():
+    world = World(comes=99)
+    with pytest.raises(Unavailable, match=r"there \(1\)"):
+        await Rights(world.places()).erase(CLICK_ID, "admin")
+    assert "privacy/erased" not in world.done
+
+
+async def test_two_erasures_at_once_are_made_one_after_the_other():
+    world = World(rows=0)
+    rights = Rights(world.places())
+    await asyncio.gather(*(rights.erase(CLICK_ID, "admin") for _ in range(2)))
+    whole = [*SETTLED, *ROUND, "privacy/erased"]
+    assert world.done == whole + whole
