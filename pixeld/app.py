@@ -35,7 +35,6 @@ from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
 from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
-from pixeld.parts.promises import promises
 from pixeld.parts.rights import open_rights
 from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
@@ -197,8 +196,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
     admin_app[keys.DECISIONS], admin_app[keys.TRACKER_URL] = decisions, settings.tracker_url
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
+    nodes_here, flush = flushers.own.keys(), operations.flush
     admin_app[keys.RIGHTS] = open_rights(
-        warehouse, links.redis, flushers.own.keys(), registry, parties, settings.data_dir, operations.flush, promises(), clock
+        warehouse, links.redis, nodes_here, registry, parties, settings.data_dir, flush, policy.promises, clock
     )
     if parties is not None:
         admin_app[keys.PARTIES] = parties

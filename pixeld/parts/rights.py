@@ -22,7 +22,7 @@ from pixeld.storage.redis import RedisClient
 from pixeld.storage.traces import Traces
 from pixeld.storage.warehouse import Warehouse
 
-_SPILL = "file:spill/*"
+_SPILL = "spill/*"
 
 
 class _People:
@@ -75,16 +75,17 @@ class _People:
 
 
 def files(directory: Path) -> list[Held]:
-    """What lies in a data directory and in its workers', a folder as one: `file:spill/*`. Only of a spill an age is told."""
+    """What lies in a data directory and in its workers', a folder as one: `file:spill/*`, `file:workers/*/spill/*`. Only a
+    spill's age says something.
+    """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in directory.rglob("*"):
         parts = path.relative_to(directory).parts
         if path.is_dir() and not path.is_symlink():
             continue
-        if parts[0] == WORKERS and len(parts) > 2:
-            parts = parts[2:]
-        found[f"file:{parts[0]}{'/*' if len(parts) > 1 else ''}"].append(path)
-    return [Held(place, len(paths), _oldest_ms(paths) if place == _SPILL else None) for place, paths in found.items()]
+        head, rest = (f"{WORKERS}/*/", parts[2:]) if parts[0] == WORKERS and len(parts) > 2 else ("", parts)
+        found[f"file:{head}{rest[0]}{'/*' if len(rest) > 1 else ''}"].append(path)
+    return [Held(place, len(paths), _oldest_ms(paths) if place.endswith(_SPILL) else None) for place, paths in found.items()]
 
 
 def _oldest_ms(paths: list[Path]) -> int | None:

@@ -36,6 +36,7 @@ class Policy:
     page: bytes
     json: bytes
     kept_days: Mapping[str, int | None]  #: of each table that the map names; None is without limit
+    promises: Mapping[str, int | None]  #: the same of every place
 
     @classmethod
     def from_map(cls, data_map: DataMap) -> Policy:
@@ -51,7 +52,8 @@ class Policy:
         if problems:
             intro = f'The privacy data map gives a policy that must not be sent, CP="{compact}":'
             raise PolicyError("\n  - ".join([intro, *problems]))
-        return cls(compact, xml, privacy_page(data_map), privacy_json(data_map), data_map.kept_days)
+        page, json = privacy_page(data_map), privacy_json(data_map)
+        return cls(compact, xml, page, json, data_map.kept_days, data_map.promises)
 
 
 def default_map() -> DataMap:

@@ -143,6 +143,17 @@ class DataMap:
         """
         return dict(self.tables())
 
+    @property
+    def promises(self) -> dict[str, int | None]:
+        """For each place on this server, as `clickhouse:clicks`, `redis:pixeld:{*}:queue` or `file:spill/*`, how many days its
+        content stays; None is without a limit of days.
+        """
+        said = [(item.places, item.kept_days) for statement in self.statements for item in statement.data]
+        said += [(each.places, each.kept_days) for each in self.machinery] + [(each.places, None) for each in self.accounts]
+        keys = {f"redis:{name}": days for places, days in said for name in places.keys}
+        files = {f"file:{name}": days for places, days in said for name in places.files}
+        return keys | files | {f"clickhouse:{table}": days for table, days in self.kept_days.items()}
+
     def tables(self) -> Iterator[tuple[str, int | None]]:
         """Each table, with how many days its rows stay, as often as that is said."""
         said = [(item.places, item.kept_days) for statement in self.statements for item in statement.data]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 STREAMS = "pixeld:streams"  # set of the nodes that ever had a queue, so that a lost node's queue is found and flushed
 
 CLIENTS = "pixeld:{registry}:clients"  # hash: client id → JSON
@@ -11,8 +9,6 @@ PARTNERS = "pixeld:{registry}:partners"  # hash: partner id → JSON
 MEMBERS = "pixeld:{registry}:members"  # hash: client/partner → status, or JSON with terms of its own
 VERSION = "pixeld:{registry}:version"  # grows with every change
 AUDIT = "pixeld:{registry}:audit"  # stream: who, when, what, before, after
-
-_NODE = re.compile(r"\{[0-9a-f]{12}\}")
 
 
 def decision(client: str, order: str) -> str:
@@ -58,10 +54,3 @@ def record(kind: str, id: str) -> str:
 def records(kind: str) -> str:
     """Sorted set: the ids of a kind's records, by when they end."""
     return f"pixeld:{{accounts}}:{kind}"
-
-
-def family(key: str) -> str:
-    """The pattern that a key is one of, as the data map names it: `pixeld:{*}:queue`, `pixeld:{accounts}:mail:*`."""
-    head, _, rest = _NODE.sub("{*}", key).partition("}:")
-    name, of_many, _ = rest.partition(":")
-    return f"{head}}}:{name}{':*' if of_many else ''}" if rest else head

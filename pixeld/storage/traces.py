@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection
 from typing import Any
@@ -14,11 +15,19 @@ from pixeld.storage import keys, rewriting
 from pixeld.storage.redis import RedisClient, failures
 from pixeld.storage.redis_queue import RedisQueue, nodes
 
+_NODE = re.compile(r"\{[0-9a-f]{12}\}")
 _PATIENCE_S = 15.0  # a living server flushes every second
 _REWRITE_S = 60.0
 _STEP_S = 0.05
 _STREAMS = ("queue", "dead", "audit")  # last words of their names
 _DEAD, _DECISION = f"redis:{keys.dead('*')}", f"redis:{keys.decision('', '').rstrip('/')}*"
+
+
+def family(key: str) -> str:
+    """The pattern that a key is one of, as the data map names it: `pixeld:{*}:queue`, `pixeld:{accounts}:mail:*`."""
+    head, _, rest = _NODE.sub("{*}", key).partition("}:")
+    name, of_many, _ = rest.partition(":")
+    return f"{head}}}:{name}{':*' if of_many else ''}" if rest else head
 
 
 class Traces:
@@ -94,14 +103,14 @@ class Traces:
         families: dict[str, list[str]] = defaultdict(list)
         with failures("listing its keys"):
             async for key in self._redis.scan_iter(match="pixeld:*", count=1000):
-                families[keys.family(key.decode())].append(key.decode())
+                families[family(key.decode())].append(key.decode())
         found = []
-        for family, names in families.items():
+        for pattern, names in families.items():
             count, oldest_ms = len(names), None
-            if family.rpartition(":")[2] in _STREAMS:
+            if pattern.rpartition(":")[2] in _STREAMS:
                 sizes, ages = zip(*[await self._stream(name) for name in names], strict=True)
                 count, oldest_ms = sum(sizes), min(filter(None, ages), default=None)
-            found.append(Held(f"redis:{family}", count, oldest_ms))
+            found.append(Held(f"redis:{pattern}", count, oldest_ms))
         return found
 
     async def _stream(self, key: str) -> tuple[int, int | None]:

@@ -84,6 +84,8 @@ async def test_an_erased_click_is_in_no_file(tmp_path, workers):
         assert erased["after"]["subject"] == sha256(click.encode()).hexdigest() and click not in json.dumps([erased, erasing])
         status, again = await erase(server, click_id=click)
         assert status == 200 and again["erased"] == {} and again["verified"]
+        _, found = await server.api("GET", "/api/privacy/audit")
+        assert [place for place in found["places"] if place["problem"]] == [] and found["problems"] == 0
         assert [note["what"] for note in await notes(server)] == ["privacy/erased", "privacy/erased", "privacy/erasing"]
     assert holding(data, click) == set() and click not in server.log.read_text()
 

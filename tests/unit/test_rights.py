@@ -12,7 +12,7 @@ from pixeld.parts.rights import files
 from pixeld.rights.audit import judged
 from pixeld.rights.places import Places
 from pixeld.rights.rights import Rights
-from pixeld.storage import keys
+from pixeld.storage import keys, traces
 from pixeld.storage.holdings import rules
 
 DAY_MS = 86_400_000
@@ -136,17 +136,18 @@ def test_what_an_audit_finds(held, problem):
     ids=["no tag", "registry", "a node's", "an order's", "a record", "its index"],
 )
 def test_the_family_of_a_key(key, family):
-    assert keys.family(key) == family
+    assert traces.family(key) == family
 
 
-def test_files_of_workers_count_with_the_servers_own(tmp_path):
+def test_files_are_told_by_folder(tmp_path):
     for name in ("epoch", "spill/1.seg", "workers/0/epoch", "workers/0/spill/2.seg", "clickhouse/a/b/c"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     found = {held.place: held.number for held in files(tmp_path)}
-    assert found == {"file:epoch": 2, "file:spill/*": 2, "file:clickhouse/*": 1}
-    assert {held.place for held in files(tmp_path) if held.oldest_ms} == {"file:spill/*"}
+    workers = {"file:workers/*/epoch": 1, "file:workers/*/spill/*": 1}
+    assert found == {"file:epoch": 1, "file:spill/*": 1, "file:clickhouse/*": 1} | workers
+    assert {held.place for held in files(tmp_path) if held.oldest_ms} == {"file:spill/*", "file:workers/*/spill/*"}
 
 
 # ---- the order of the steps
