@@ -351,9 +351,11 @@ async def test_every_wrong_setting_is_told_at_once(client):
 
 
 async def test_what_isnt_the_clients_to_set_is_not_set(made, client):
-    await client.submit(SETTINGS, currency="USD", click_param="x", id="tea", commission="[]")
+    await client.submit(SETTINGS, currency="USD", click_param="x", id="tea", commission="[]", consent="require")
     shop = (await after(made, client)).clients["shop"]
     assert (shop.currency, shop.click_param, shop.commission) == ("EUR", "pxid", (Terms("8"),))
+    assert shop.consent == "operator_asserts"
+    assert "The operator answers for it" in (await client.get(SETTINGS)).text
 
 
 async def test_settings_that_somebody_has_changed_are_shown_beside_ones_own(made, client):

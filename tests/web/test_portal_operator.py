@@ -105,6 +105,19 @@ async def test_a_client_may_be_registered_without_cookies(made, operator):
     assert page.form("/portal/operator/clients/books")["stateless"] == "yes"
 
 
+async def test_an_operator_decides_about_the_consent_of_a_client(made, operator):
+    assert (await operator.submit(NEW, **BOOKS)).status == 303
+    where = "/portal/operator/clients/books"
+    form = (await operator.get(where)).form(where)
+    assert (form["consent"], form["consent_where"]) == ("operator_asserts", "eea")
+    assert (await operator.submit(where, consent="require", consent_where="everywhere")).status == 303
+    client = (await snapshot(made)).clients["books"]
+    assert (client.consent, client.consent_where) == ("require", "everywhere")
+    for field in ("consent", "consent_where"):
+        page = await operator.submit(where, **{field: "maybe"})
+        assert page.status == 400 and "Choose one" in page.problem(field)
+
+
 WRONG = {
     "id": ("Books!", "1 to 32"),
     "name": ("", "1 to 200"),
