@@ -58,7 +58,7 @@ def rules(subject: Subject, tables: Mapping[str, Sequence[str]]) -> list[Rule]:
             name = _is("concat(client, '/', order_id)", subject)
             where = f"client = '{escaped(subject.client)}' AND {name}"
             found.append(Rule(table, where, where, _change(where, [])))
-        elif subject.what is What.PARTNER and {"partner", "event_id"} <= there:
+        elif subject.what is What.PARTNER and {"partner", "event_id", "at"} <= there:  # single events, no counts
             where, labels = f"partner = '{escaped(subject.id)}'", [name for name in (*LABELS, "click_id") if name in there]
             if there.isdisjoint(LABELS):
                 found.append(Rule(table, where, "0", ""))
@@ -108,22 +108,22 @@ class Holdings:
     async def rows(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         tables = await self._tables()
         for rule in rules(subject, tables):
-            for day_s in await self._days(rule):
-                async for row in self._of_day(rule, tables[rule.table], day_s):
+            for when in await self._days(rule) if "at" in tables[rule.table] else [""]:
+                async for row in self._pages(rule, tables[rule.table], when):
                     yield f"clickhouse:{rule.table}", row
 
-    async def _days(self, rule: Rule) -> list[int]:
-        """The days (seconds since 1970) that have rows: one after the other they are found by the tables' order."""
+    async def _days(self, rule: Rule) -> list[str]:
+        """The days that have rows, as conditions: one after the other they are found by the table's order."""
         sql = f"SELECT DISTINCT toUInt32(toStartOfDay(at)) AS day_s FROM {rule.table} WHERE {rule.held}"  # noqa: S608 - as below
-        return sorted(row["day_s"] for row in await self._warehouse.query(sql, {}))
+        days = sorted(row["day_s"] for row in await self._warehouse.query(sql, {}))
+        return [f"at >= toDateTime({day_s}) AND at < toDateTime({day_s + _DAY_S}) AND " for day_s in days]
 
-    async def _of_day(self, rule: Rule, columns: Sequence[str], day_s: int) -> AsyncIterator[dict[str, Any]]:
+    async def _pages(self, rule: Rule, columns: Sequence[str], when: str) -> AsyncIterator[dict[str, Any]]:
         after = ""
         while True:
             sql = (
                 f"SELECT {', '.join(columns)} FROM {rule.table} "  # noqa: S608 - of our own names, and a digest
-                f"WHERE at >= toDateTime({day_s}) AND at < toDateTime({day_s + _DAY_S}) AND ({rule.held}) "
-                f"AND event_id > '{escaped(after)}' ORDER BY event_id LIMIT {_PAGE}"
+                f"WHERE {when}({rule.held}) AND event_id > '{escaped(after)}' ORDER BY event_id LIMIT {_PAGE}"
             )
             page = await self._warehouse.query(sql, {})
             for row in page:

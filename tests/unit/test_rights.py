@@ -83,10 +83,11 @@ def test_whether_an_event_is_about_it(subject, data, about):
 
 
 TABLES = {
-    "clicks": ["client", "partner", "click_id", "s1", "event_id"],
-    "orders": ["client", "order_id", "partner", "click_id", "clicked_at", "event_id"],
+    "clicks": ["client", "partner", "click_id", "s1", "event_id", "at"],
+    "orders": ["client", "order_id", "partner", "click_id", "clicked_at", "event_id", "at"],
     "made_tomorrow": ["client", "click_id", "event_id"],
     "counts": ["hour", "client", "partner", "clicks"],
+    "counts_of_an_old_server": ["at_ms", "event_id", "hour", "client", "partner", "clicks"],
 }
 
 
