@@ -147,7 +147,7 @@ def _line(code: str, at_ms: int, number: int) -> bytes:
         earned = (187, at_ms // 1000 + 30 * 86_400)
         return ORDER.encode(at_ms, pixeld.CLIENT, *found, 2490, "EUR", "", "", "human", _CONSENT, *_AUDIENCE, *earned)
     visit = (pixeld.PARTNER, "human", _CONSENT, token, secrets.randbits(64))
-    return CLICK.encode(at_ms, pixeld.CLIENT, *visit, "spring", "", "", "", "", "", "banner-1", *_AUDIENCE)
+    return CLICK.encode(at_ms, pixeld.CLIENT, *visit, "spring", "", "", "", "", "", "banner-1", *_AUDIENCE, "new")
 
 
 def _now_ms() -> int:

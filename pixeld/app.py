@@ -35,11 +35,13 @@ from pixeld.parts.flushing import Flushers
 from pixeld.parts.intake import Intake, load_policy
 from pixeld.parts.links import Links, link
 from pixeld.parts.node import Node, directory, nothing
+from pixeld.parts.releasing import Releasing
 from pixeld.parts.rights import open_rights
 from pixeld.parts.stopping import limit, on_hangup, on_signals
-from pixeld.settings import Settings
+from pixeld.settings import EXACT_AUDIENCE, Settings
 from pixeld.storage import retention
 from pixeld.storage.affinities import Affinities
+from pixeld.storage.audience import AudienceReleases
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.engines import open_warehouse
@@ -79,6 +81,7 @@ class Server:
     operations: ServerOperations
     registry: Registry
     reports: Reports
+    releases: AudienceReleases
     parties: Parties | None
     failed: asyncio.Future[None]
     renew: Callable[[], None]  #: read the certificates of all listeners anew, for connections from now on
@@ -190,11 +193,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
         clock=clock,
     )
     _gauges(metrics, operations, node, flushers, crew)
+    releases = AudienceReleases(links.redis, warehouse, clock, settings.audience_k)
+    tasks.start("release", Releasing(releases, operations.oldest_s, clock).run())
     decisions = Decisions(links.redis, warehouse, node.buffer, clock)
     parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
     admin_app[keys.DECISIONS], admin_app[keys.TRACKER_URL] = decisions, settings.tracker_url
+    admin_app[keys.EXACT] = EXACT_AUDIENCE in settings.permissions()
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     nodes_here, flush = flushers.own.keys(), operations.flush
     admin_app[keys.RIGHTS] = open_rights(
@@ -240,7 +246,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
                 certificate.renew()
         crew.renew()
 
-    return Server(started, operations, registry, reports, parties, failed, renew)
+    return Server(started, operations, registry, reports, releases, parties, failed, renew)
 
 
 async def _admin_listener(stack: AsyncExitStack, settings: Settings, app: web.Application) -> tuple[str, Certificate | None]:
@@ -269,7 +275,10 @@ def _furnish(
     limiter = Limiter(settings.api_per_s, settings.api_burst, time.monotonic)
     needed = tenants.Tenants(parties.keys, registry, reports, decisions, operations.today, limiter)
     home.add_subapp(tenants.PREFIX, tenants.application(needed))
-    served = portal.Services(parties, registry, reports, settings.tracker_url, operations.today, decisions, operations.health)
+    served = portal.Services(
+        parties, registry, reports, settings.tracker_url, operations.today, decisions, operations.health,
+        exact=EXACT_AUDIENCE in settings.permissions(),
+    )
     home.router.add_get("/", portal.home(served))
     home.add_subapp(portal.PREFIX, portal.application(served))
 

@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Any, Protocol
 
 from pixeld.domain.events import decode
 from pixeld.domain.ports import Registry
 from pixeld.errors import BadInput, QueueAway, Unavailable, WarehouseRefused
 from pixeld.ingest.flush import Flusher
-from pixeld.ingest.watch import LOOK_S, Look, Watch, together
+from pixeld.ingest.watch import LOOK_S, OLDEST, Look, Watch, together
 from pixeld.storage.redis import RedisClient, fitness
 from pixeld.storage.redis_queue import RedisQueue
 from pixeld.storage.warehouse import Warehouse
@@ -133,6 +134,13 @@ class ServerOperations:
     def _problem(self) -> str | None:
         """Why flushing stands still, of whichever queue."""
         return next((flusher.problem for flusher in self._flushers.values() if flusher.problem), None)
+
+    async def oldest_s(self) -> float:
+        """How long the oldest event that is not in ClickHouse has waited: here, in workers, and in Redis for other servers.
+        What those have in their spill they alone know. 0 for none.
+        """
+        await self.health()
+        return max(self.seen.figures[OLDEST] if self.seen else inf, self._watch.others()[OLDEST])
 
     def today(self) -> date:
         """The date in UTC."""

@@ -20,6 +20,9 @@ from pixeld.errors import SettingsError
 
 ENV_PREFIX = "PIXELD_"
 DEFAULT_FILE = Path("config/pixeld.toml")
+EXACT_AUDIENCE = "exact-audience"
+PERMISSIONS = frozenset({EXACT_AUDIENCE})
+_LEAST_K = 10  # fewer visitors are no crowd
 _LEAST_BYTES = 1 << 16  # of buffer and spill: a chunk of some events must fit
 
 
@@ -117,6 +120,12 @@ class Settings:
     portal: bool = setting(
         True, "Serve people: the home page, /portal/ for partners, clients and operators, and /api/v1/ with keys of theirs."
     )
+    audience_k: int = setting(
+        50, "Fewest visitors that a number of the audience report stands for; for days that are released from now on."
+    )
+    admin_permissions: str = setting(
+        "", "What operators may do beyond their pages, comma-separated: exact-audience (performance by country, device, …)."
+    )
 
     def __post_init__(self) -> None:
         wrong = [message for message in _problems(self) if message]
@@ -177,6 +186,10 @@ class Settings:
         """`trusted_proxies`, parsed."""
         return [ipaddress.ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip()]
 
+    def permissions(self) -> frozenset[str]:
+        """`admin_permissions`, parsed."""
+        return frozenset(part.strip() for part in self.admin_permissions.split(",") if part.strip())
+
 
 def _problems(s: Settings) -> list[str | None]:
     def between(name: str, low: float, high: float) -> str | None:
@@ -210,7 +223,10 @@ def _problems(s: Settings) -> list[str | None]:
         between("late_s", 0.1, 86_400),
         between("shutdown_s", 1, 600),
         between("workers", 0, 256),
+        between("audience_k", _LEAST_K, 1_000_000),
     ]
+    for name in s.permissions() - PERMISSIONS:
+        found.append(f"admin_permissions: there is no permission {name!r}; there is {', '.join(sorted(PERMISSIONS))}")
     for name in ("tls", "admin_tls"):
         if (getattr(s, f"{name}_cert") is None) != (getattr(s, f"{name}_key") is None):
             found.append(f"{name}_cert and {name}_key go together: set both or neither")

@@ -128,8 +128,8 @@ class Process:
 class Browser:
     """One keep-alive connection that sends requests as Chrome does, and keeps the referral cookie."""
 
-    def __init__(self, address, cookie=None):
-        self.address, self.cookie = address, cookie
+    def __init__(self, address, cookie=None, agent=CHROME):
+        self.address, self.cookie, self.agent = address, cookie, agent
         self.reader = self.writer = None
 
     async def get(self, target):
@@ -137,7 +137,7 @@ class Browser:
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection(*self.address)
         cookie = f"Cookie: {self.cookie}\r\n" if self.cookie else ""
-        self.writer.write(f"GET {target} HTTP/1.1\r\nHost: t.example\r\nUser-Agent: {CHROME}\r\n{cookie}\r\n".encode())
+        self.writer.write(f"GET {target} HTTP/1.1\r\nHost: t.example\r\nUser-Agent: {self.agent}\r\n{cookie}\r\n".encode())
         try:
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}

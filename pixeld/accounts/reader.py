@@ -12,8 +12,16 @@ from pixeld.domain.commission import Terms, in_force
 from pixeld.domain.ports import Registry, Reports
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Membership, Partner, Snapshot, Status
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
-from pixeld.errors import NotFound, Unavailable
+from pixeld.domain.reports import (
+    EXACT,
+    NOT_FOR_TENANTS,
+    AudienceQuery,
+    OrdersQuery,
+    PerformanceQuery,
+    RefusalsQuery,
+    Scope,
+)
+from pixeld.errors import BadInput, NotFound, Unavailable
 
 
 class Agreement(NamedTuple):
@@ -34,17 +42,22 @@ class Reader:
     """Reads for one scope: an operator's is everything, a client's itself and those who have or had a membership with it, a
     partner's itself and the clients that it has or had one with.
 
-    `today()` is the date in UTC. Every method raises Unavailable while the registry has not been read.
+    `today()` is the date in UTC. `exact_as` is the name of an operator who may see exact counts of visitors by their traits,
+    which is noted each time; empty for everybody else. Every method raises Unavailable while the registry has not been read.
     """
 
-    __slots__ = ("_registry", "_reports", "_today", "scope")
+    __slots__ = ("_exact_as", "_registry", "_reports", "_today", "scope")
 
-    def __init__(self, scope: Scope, registry: Registry, reports: Reports, today: Callable[[], date]) -> None:
+    def __init__(
+        self, scope: Scope, registry: Registry, reports: Reports, today: Callable[[], date], exact_as: str = ""
+    ) -> None:
         self.scope, self._registry, self._reports, self._today = scope, registry, reports, today
+        self._exact_as = exact_as if scope.role == "operator" else ""
 
     async def performance(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """The performance report, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
+        """The performance report, as `ports.Reports` has it. BadInput for what isn't a parameter of it, or this scope's."""
         query = PerformanceQuery.parse(params, today=self._today())
+        await self._check_exact(query)
         return await self._reports.performance(self.scope, query, self._known())
 
     async def refusals(self, params: Mapping[str, str]) -> dict[str, Any]:
@@ -56,6 +69,24 @@ class Reader:
         """A page of orders, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
         query = OrdersQuery.parse(params, today=self._today())
         return await self._reports.orders(self.scope, query, self._known())
+
+    async def audience(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """An audience, as `ports.Reports` has it. BadInput for what isn't a parameter of it."""
+        return await self._reports.audience(self.scope, AudienceQuery.parse(params, today=self._today()))
+
+    async def _check_exact(self, query: PerformanceQuery) -> None:
+        asked = [by for by in query.by if by in (EXACT if self.scope.role == "operator" else NOT_FOR_TENANTS)]
+        if not asked:
+            return
+        if not self._exact_as:
+            raise BadInput(
+                f"by: {asked[0]} could tell single visitors apart; the audience report shows it, in groups large enough",
+                "by",
+            )
+        # Before anything is read: what can't be noted isn't shown.
+        shown = {"from": f"{query.first}", "to": f"{query.last}", "by": [*query.by]}
+        filters = {"client": query.client, "partner": query.partner}
+        await self._registry.note("exact-audience", None, shown | {k: v for k, v in filters.items() if v}, self._exact_as)
 
     def clients(self) -> list[Client]:
         """The clients that the scope sees."""

@@ -46,8 +46,8 @@ def report() -> None:
 @click.option(
     "--by",
     metavar="NAME,…",
-    help="What a row is about: hour, day, month, client, partner, s1 to s5, creative, country, device, browser, os, language, "
-    "quality.  [default: day]",
+    help="What a row is about: hour, day, month, client, partner, s1 to s5, creative, quality; with the permission "
+    "exact-audience also country, device, browser, os, language.  [default: day]",
 )
 @_CLIENT
 @_PARTNER
@@ -67,6 +67,34 @@ def performance(server: Server, form: str, as_json: bool, **query: Any) -> None:
         print_json(found)
     else:
         click.echo(table(found["columns"], found["rows"], found["totals"]) if found["rows"] else _EMPTY)
+
+
+@report.command()
+@_FROM
+@_TO
+@click.option(
+    "--by",
+    metavar="NAME",
+    help="country, language, device, browser, os, hour (of the day, UTC), visit (new or returning) or category.  "
+    "[default: country]",
+)
+@_CLIENT
+@_PARTNER
+@json_option
+@server_options
+def audience(server: Server, as_json: bool, **query: Any) -> None:
+    """Who came, in groups that are large enough; of days (UTC) that are over.
+
+    A group that is too small is in `other`. Numbers are in tens, and never change afterwards.
+    """
+    with patience("asking"):
+        found = server.get("reports", "audience", **query)
+    if as_json:
+        print_json(found)
+    elif found["rows"]:
+        click.echo(table(found["columns"], found["rows"]))
+    else:
+        click.echo("Nothing has been released for these days: they may not be over, or too few visitors came.")
 
 
 def order_filters(callback: _Callback) -> _Callback:

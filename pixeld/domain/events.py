@@ -81,7 +81,8 @@ class Kind:
 
 _TRAFFIC = (*SUB_IDS, "partner_click_id", "creative", *_AUDIENCE)
 _VISIT = ("at_ms", "client", "partner", "quality", "consent")  # `consent` is a Verdict
-CLICK = Kind("click", "c", "clicks", (*_VISIT, "click_id", "visitor", *_TRAFFIC))
+# `visit` is `new`, or `returning` when the browser's cookie held an earlier click to this client; empty where none can be set.
+CLICK = Kind("click", "c", "clicks", (*_VISIT, "click_id", "visitor", *_TRAFFIC, "visit"))
 IMPRESSION = Kind("impression", "i", "impressions", (*_VISIT, "visitor", *_TRAFFIC))
 _ORDER = (
     "at_ms",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from pixeld.domain.events import ChunkId
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
-from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
+from pixeld.domain.reports import AudienceQuery, OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 
 Row = bytes  #: a JSON array of texts and integers without a newline in it, as `orjson` writes it
 
@@ -173,6 +173,11 @@ class Reports(Protocol):
         self, scope: Scope, query: OrdersQuery, clients: Mapping[str, tuple[str, str]] | None = None
     ) -> dict[str, Any]:
         """`{"rows": [{…}], "next": cursor or None}`, newest first. `clients` gives the days their time zone; UTC without."""
+
+    async def audience(self, scope: Scope, query: AudienceQuery) -> dict[str, Any]:
+        """`{"columns": […], "rows": [{…}], "days": …, "k": …}`: sums of what was released, the largest first and `other` last;
+        of how many days something was, and the fewest visitors that a number stood for (None without rows).
+        """
 
 
 class Affinities(Protocol):

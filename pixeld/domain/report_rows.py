@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from pixeld.domain.audience import OTHER, Trait
 from pixeld.domain.money import to_text
 from pixeld.domain.orders import OrderStatus, order_status
 from pixeld.domain.reports import Dimension, Scope
@@ -140,6 +141,22 @@ def refusals_result(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> dict[s
             }
             for row in rows
         ],
+    }
+
+
+def audience_result(by: Trait, days: int, found: Iterable[tuple[str, int, int]]) -> dict[str, Any]:
+    """The audience report from (value, visitors, k); hours in their order, other values by how many have them."""
+
+    def place(row: tuple[str, int, int]) -> tuple[bool, int, str]:
+        value, visitors, _ = row
+        return value == OTHER, int(value) if by is Trait.HOUR and value != OTHER else -visitors, value
+
+    rows = sorted(found, key=place)
+    return {
+        "columns": [by.value, "visitors"],
+        "rows": [{by.value: value, "visitors": visitors} for value, visitors, _ in rows],
+        "days": days,
+        "k": min((k for _, _, k in rows), default=None),
     }
 
 

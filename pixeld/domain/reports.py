@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 
+from pixeld.domain.audience import Trait
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.tokens import ID
 from pixeld.errors import BadInput
@@ -50,6 +51,13 @@ class Dimension(StrEnum):
     OS = "os"
     LANGUAGE = "language"
     QUALITY = "quality"
+
+
+#: What tells single visitors apart where few have it. Exact counts by these are for operators who may see them; everybody
+#: else asks for an audience.
+EXACT = frozenset({Dimension.COUNTRY, Dimension.DEVICE, Dimension.BROWSER, Dimension.OS, Dimension.LANGUAGE})
+#: The same, for clients and partners.
+NOT_FOR_TENANTS = EXACT | {Dimension.HOUR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,27 @@ class PerformanceQuery(_Query):
         if quality not in ("human", "all"):
             raise BadInput(f"quality must be human or all, not {_shown(quality)}", "quality")
         return cls(*_common(params, today), by=by, quality="all" if quality == "all" else "human")
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceQuery:
+    """A parsed request for an audience: inclusive days in UTC, one trait, filters (empty: none), and nothing else."""
+
+    first: date
+    last: date
+    client: str
+    partner: str
+    by: Trait
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str], today: date) -> AudienceQuery:
+        """Read request parameters; `today` is the default of `to`. BadInput names the parameter and what is allowed."""
+        _only(params, ("from", "to", "by", "client", "partner"))
+        by = params.get("by", Trait.COUNTRY)
+        if by not in tuple(Trait):
+            raise BadInput(f"by: an audience is shown by one of {', '.join(Trait)}, not {_shown(by)}", "by")
+        first, last, client, partner, _ = _common(params, today)
+        return cls(first, last, client, partner, Trait(by))
 
 
 class Position(NamedTuple):
@@ -200,6 +229,11 @@ def whole_hours(zone: ZoneInfo, first_s: int, after_s: int) -> bool:
 def utc_days(zone: ZoneInfo, first_s: int, after_s: int) -> bool:
     """Whether the days of `zone` between the two times are those of UTC."""
     return all(offset == timedelta(0) for offset in _offsets(zone, first_s, after_s))
+
+
+def days_since_1970(day: date) -> int:
+    """The number of `day`, as the warehouse has it."""
+    return (day - date(1970, 1, 1)).days
 
 
 def _offsets(zone: ZoneInfo, first_s: int, after_s: int) -> set[timedelta]:

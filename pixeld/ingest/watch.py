@@ -21,7 +21,7 @@ from pixeld.ingest.spill import Spill
 log = logging.getLogger(__name__)
 LOOK_S = 1.5  # /readyz and /metrics answer within 2 s, whatever hangs
 _EVERY_S = 5.0
-_OLDEST = "oldest_unflushed_seconds"
+OLDEST = "oldest_unflushed_seconds"
 _NOTHING = Backlog(0, 0, 0, None)
 
 
@@ -46,7 +46,7 @@ def together(looks: Sequence[Look]) -> Look:
     """Several nodes as one: sums, and of the oldest events the oldest."""
     names = looks[0].figures
     figures = {name: sum(look.figures[name] for look in looks) for name in names}
-    figures[_OLDEST] = max(look.figures[_OLDEST] for look in looks)
+    figures[OLDEST] = max(look.figures[OLDEST] for look in looks)
     return Look(
         figures,
         all(look.empty for look in looks),
@@ -116,7 +116,7 @@ class Watch:
         """This node's figures by name, as of the last look. What only Redis knows is NaN before it has ever answered."""
         known = self._seen_ms is not None
         return {
-            _OLDEST: self._age_s(self._oldest_ms()),
+            OLDEST: self._age_s(self._oldest_ms()),
             "waiting_events": self._in_redis() + (self._spilled.events if self._spilled else 0),
             "queue_chunks": self._queued.chunks if known else nan,
             "spill_bytes": self._spill.bytes,
@@ -131,7 +131,7 @@ class Watch:
     def others(self) -> dict[str, float]:
         """The figures of all other nodes' queues in Redis together; their spills are theirs to tell."""
         return {
-            _OLDEST: self._age_s(self._elsewhere.oldest_ms),
+            OLDEST: self._age_s(self._elsewhere.oldest_ms),
             "waiting_events": self._elsewhere.events,
             "dead_letters": self._elsewhere.dead_letters,
         }
@@ -139,7 +139,7 @@ class Watch:
     def tell(self) -> None:
         """Warn of a backlog that stands, at most once in `late_s`; say when it has been worked off."""
         others, now = self.others(), self._clock()
-        if self.late or others[_OLDEST] >= self._late_s:
+        if self.late or others[OLDEST] >= self._late_s:
             if self._told_ms is None or now - self._told_ms >= self._late_s * 1000:
                 self._told_ms = now
                 reason = self.away or self._flusher.problem or "flushing goes on, and has not caught up yet"

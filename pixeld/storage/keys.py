@@ -16,6 +16,11 @@ def decision(client: str, order: str) -> str:
     return f"pixeld:{{orders}}:decision:{client}/{order}"
 
 
+def release(day: str) -> str:
+    """Who is making the release of a day's audience (a token); expires by itself."""
+    return f"pixeld:{{audience}}:release:{day}"
+
+
 def queue(node: str) -> str:
     """Stream of chunks, oldest first."""
     return f"pixeld:{{{node}}}:queue"

@@ -38,13 +38,16 @@ READ = {
     "order_decisions": Relation(("client",), whole=True),
     "orders": Relation(("client", "partner")),
     "traffic_grains": Relation(("client", "partner")),
-    "traffic_hourly": Relation(("client", "partner")),
+    "audience_releases": Relation(("client", "partner")),
 }
 #: Every other relation of the schema, and why no login reads it.
 WITHHELD = {
     "clicks": "single visits with visitor number and browser; performance and audience sum them up",
     "impressions": "the same",
     "refusals": "reported on their own",
+    "traffic_hourly": "counts by single traits, however few have them",
+    "affinities": "single orders of those who agreed to be counted",
+    "forgotten": "click ids of those who do not agree any more",
     "test_order_events": "never reported",
     "schema_migrations": "pixeld's own",
     "traffic_hourly_from_clicks": "fills traffic_hourly",

@@ -12,14 +12,25 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pixeld.domain.report_rows import MAX_ROWS, Sales, Traffic, order_row, performance_result, refusals_result
+from pixeld.domain.report_rows import (
+    MAX_ROWS,
+    Sales,
+    Traffic,
+    audience_result,
+    order_row,
+    performance_result,
+    refusals_result,
+)
 from pixeld.domain.reports import (
+    EXACT,
+    AudienceQuery,
     Dimension,
     OrdersQuery,
     PerformanceQuery,
     Position,
     RefusalsQuery,
     Scope,
+    days_since_1970,
     encode_cursor,
     utc_days,
     whole_hours,
@@ -28,7 +39,6 @@ from pixeld.storage.warehouse import Warehouse
 
 Clients = Mapping[str, tuple[str, str]]
 _CLICK_ONLY = {Dimension.S1, Dimension.S2, Dimension.S3, Dimension.S4, Dimension.S5, Dimension.CREATIVE}
-_AUDIENCE = {Dimension.COUNTRY, Dimension.DEVICE, Dimension.BROWSER, Dimension.OS, Dimension.LANGUAGE}
 # Numbers of visitors differ between clients, and between days of UTC: what is unique to each adds up.
 _ADDITIVE = {Dimension.CLIENT}
 _CALENDAR = {Dimension.DAY, Dimension.MONTH}  # where they are UTC's
@@ -123,6 +133,19 @@ class Reports:
             "next": encode_cursor(Position(last["at_ms"], last["client"], last["order_id"])) if last else None,
         }
 
+    async def audience(self, scope: Scope, query: AudienceQuery) -> dict[str, Any]:
+        params: dict[str, str | int] = {
+            "scope": scope.role,
+            "scope_id": scope.id,
+            "client": query.client,
+            "partner": query.partner,
+            "first": days_since_1970(query.first),
+            "last": days_since_1970(query.last),
+        }
+        released = await self._warehouse.query(statement("report_audience_days"), params)
+        rows = await self._warehouse.query(statement("report_audience"), params | {"trait": query.by.value})
+        return audience_result(query.by, released[0]["days"], [(r["value"], r["visitor_count"], r["least"]) for r in rows])
+
     async def _decisions(
         self, params: dict[str, str | int], page: Sequence[Mapping[str, Any]]
     ) -> dict[tuple[str, str], dict[str, Any]]:
@@ -156,7 +179,7 @@ def _source(
     asked = set(by)
     if asked & _CLICK_ONLY or not rolled_up:
         return "report_traffic_raw", ""
-    if asked & _AUDIENCE:
+    if asked & EXACT:
         return "report_traffic_by_audience", ""
     partners = Dimension.PARTNER in asked or query.partner or scope.role == "partner"
     days = whole_days and Dimension.HOUR not in asked

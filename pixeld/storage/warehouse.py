@@ -82,6 +82,10 @@ INTEGERS = {
     "commission_minor": (-(2**63), 2**63 - 1),
     "locks_at": (0, 2**32 - 1),
     "number": (0, 2**32 - 1),
+    "day": (0, 2**16 - 1),
+    "visitors": (0, 2**64 - 1),
+    "k": (0, 2**32 - 1),
+    "released_ms": (0, 2**64 - 1),
 }
 _AT_ONCE = 500  # rows decoded without giving the event loop a chance to run: 0.6 ms
 

@@ -202,23 +202,39 @@ class Tracker:
             elif quality in (_HUMAN, _BOT):
                 quality = _BAD_DEEP_LINK
         if quality in _NO_REFERRAL:
-            click_id = ""
+            click_id = visit = ""
             before, after = shop.redirect_bare
             head = b"%s%s%s" % (before, target, after)
         else:
             click_id = self._keys.sign(client.id, partner, now_ms // 1000, self._random(NONCE_BYTES))
             url = landing.with_parameter(target.decode(), client.click_param, click_id)
             if client.stateless:
+                visit = ""
                 before, after = shop.redirect_bare
                 head = b"%s%s%s" % (before, url.encode(), after)
             else:
-                clicks = referral.write(click_id, referral.read(cookie, self._referral_cookie))
+                earlier = referral.read(cookie, self._referral_cookie)
+                visit = "returning" if earlier else "new"
+                clicks = referral.write(click_id, earlier)
                 before, between, after = shop.redirect
                 head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
         labels = read_labels(values, plain)
         line = encode(
-            (CLICK.code, now_ms, client.id, partner, quality, verdict, click_id, visitor, *labels, country, *browser.audience)
+            (
+                CLICK.code,
+                now_ms,
+                client.id,
+                partner,
+                quality,
+                verdict,
+                click_id,
+                visitor,
+                *labels,
+                country,
+                *browser.audience,
+                visit,
+            )
         )
         return Reply(head, b""), line, (CLICK.name, quality)
 

@@ -14,10 +14,13 @@ from typing import NamedTuple
 from crawleruseragents import is_crawler
 from ua_parser import parse
 
+from pixeld.domain.audience import SALT_BITS
+
 _CACHE = 10_000  # entries; about 5 MB when full
 _MAX_UA = 512  # characters looked at: real ones are shorter, and a pattern's cost grows with length
 _MAX_LANGUAGE = 8  # characters looked at: a primary subtag has two or three, and something ends it
 DAY_MS = 86_400_000
+_HASH_BYTES = 8 - SALT_BITS // 8  # 48 bits: among a million visitors of a client and day, two share one on 2 days of 1,000
 
 
 class Agent(NamedTuple):
@@ -92,30 +95,34 @@ class Visitors:
 
     The salt lives in memory only and is replaced every UTC day; the client is part of the hash. So a number can neither be
     joined across days or clients nor led back to an address, not even by whoever holds the database. A restart takes a new
-    salt too: on that day a returning visitor counts twice.
+    salt too: on that day a returning visitor counts twice. Which numbers are of one salt shows in their upper bits; among
+    those nobody is twice.
 
     Several processes that answer for one server share the salts: one makes them `ahead`, the others `take` them from it. For a
     day of which nobody has told, a process has a salt of its own.
     """
 
-    __slots__ = ("_day", "_keyed", "_random", "_salts")
+    __slots__ = ("_day", "_keyed", "_random", "_salts", "_tag")
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
         self._salts: dict[int, bytes] = {}  # of at most two days, by day
         self._day, self._keyed = -1, blake2b()  # a hash that has taken that day's salt in: to copy one takes half as long
+        self._tag = 0
 
     def number(self, client: str, address: str, user_agent: str, now_ms: int) -> int:
-        """64 bits for this visitor of this client on this day."""
+        """64 bits for this visitor of this client on this day: SALT_BITS that are the salt's, and a hash."""
         day = now_ms // DAY_MS
         if day != self._day:
             salt = self._salts.get(day) or self._make(day)
-            self._day, self._keyed = day, blake2b(key=salt, digest_size=8)
+            self._day, self._keyed = day, blake2b(key=salt, digest_size=_HASH_BYTES)
+            tag = blake2b(key=salt, digest_size=SALT_BITS // 8, person=b"tag").digest()
+            self._tag = int.from_bytes(tag) << 8 * _HASH_BYTES
         # A NUL is in no client id, address or header value: one spelling for each triple.
         said = f"{client}\0{address}\0{user_agent}".encode(errors="surrogateescape")
         keyed = self._keyed.copy()
         keyed.update(said)
-        return int.from_bytes(keyed.digest())
+        return self._tag | int.from_bytes(keyed.digest())
 
     def ahead(self, now_ms: int) -> dict[int, bytes]:
         """The salts of this day and the next, by day; those of earlier days are forgotten."""

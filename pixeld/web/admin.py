@@ -45,6 +45,7 @@ def application() -> web.Application:
             web.get("/api/reports/performance", performance),
             web.get("/api/reports/orders", orders),
             web.get("/api/reports/refusals", refusals),
+            web.get("/api/reports/audience", audience),
             web.post("/api/flush", flush),
             web.post("/api/sql", sql),
             web.get("/api/tail", tail),
@@ -179,6 +180,11 @@ async def orders(request: web.Request) -> web.Response:
     return await reporting.orders(request, _reader(request), query(request))
 
 
+async def audience(request: web.Request) -> web.Response:
+    """Who came, by one trait, in groups that are large enough."""
+    return await reporting.audience(request, _reader(request), query(request))
+
+
 async def flush(request: web.Request) -> web.Response:
     """Flush what is queued now; answers when it is in ClickHouse."""
     return json({"events": await request.app[keys.OPERATIONS].flush()})
@@ -209,7 +215,8 @@ async def tail(request: web.Request) -> web.StreamResponse:
 
 def _reader(request: web.Request, scope: Scope = _EVERYTHING) -> Reader:
     app = request.app
-    return Reader(scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS].today)
+    exact_as = _WHO if app.get(keys.EXACT, False) else ""
+    return Reader(scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS].today, exact_as)
 
 
 def _member(agreement: Agreement) -> dict[str, Any]:

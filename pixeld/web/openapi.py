@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
@@ -36,8 +36,8 @@ class Route:
     """One address and method. The handler's name is the operation's id; its docstring says what it does.
 
     `gives` are the bodies of a success by media type, `roles` who may ask (empty: everybody, without a key), `params` names of
-    schemas.PARAMETERS, `takes` the JSON body. `fails` are statuses besides those that every route may have. `paged` replies
-    may have a `Link` to the next page.
+    schemas.PARAMETERS, `own` what some of them are here instead, `takes` the JSON body. `fails` are statuses besides those
+    that every route may have. `paged` replies may have a `Link` to the next page.
     """
 
     method: Literal["GET", "POST"]
@@ -49,6 +49,7 @@ class Route:
     takes: schemas.Schema | None = None
     fails: tuple[int, ...] = ()
     paged: bool = False
+    own: dict[str, schemas.Parameter] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -92,7 +93,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if not route.roles:
         said["security"] = []
     if route.params:
-        said["parameters"] = [_parameter(name) for name in route.params]
+        said["parameters"] = [_parameter(name, *(schemas.PARAMETERS | route.own)[name]) for name in route.params]
     if route.takes is not None:
         said["requestBody"] = {"required": True, "content": {JSON: {"schema": route.takes}}}
     success: dict[str, Any] = {"description": "As asked.", "content": {kind: {"schema": s} for kind, s in route.gives.items()}}
@@ -102,8 +103,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return said | {"responses": {"200": success} | refusals}
 
 
-def _parameter(name: str) -> dict[str, Any]:
-    schema, about = schemas.PARAMETERS[name]
+def _parameter(name: str, schema: schemas.Schema, about: str) -> dict[str, Any]:
     listed = {"style": "form", "explode": False} if schema["type"] == "array" else {}
     return {"name": name, "in": "query", "required": False, "description": about, **listed, "schema": schema}
 

@@ -45,6 +45,13 @@ async def orders(request: web.Request, reader: Reader, params: Mapping[str, str]
     return response
 
 
+async def audience(request: web.Request, reader: Reader, params: Mapping[str, str]) -> web.Response:
+    """Visitors by one trait. BadInput as `Reader.audience`, or for an unknown format."""
+    form, asked = _format(request, params)
+    report = await reader.audience(asked)
+    return _csv("audience", report["columns"], report["rows"]) if form == "csv" else json(report)
+
+
 def _format(request: web.Request, params: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The format, and the parameters without it."""
     asked = dict(params)

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import available_timezones
 
+from pixeld.domain.audience import OTHER, Trait
 from pixeld.domain.consent import REFUSED
 from pixeld.domain.money import EXPONENTS
 from pixeld.domain.orders import MAX_REASON, OrderStatus
 from pixeld.domain.registry import Status
 from pixeld.domain.report_rows import NOT_FOR_PARTNERS, REFUSAL_COLUMNS
-from pixeld.domain.reports import DEFAULT_DAYS, DEFAULT_LIMIT, MAX_DAYS, MAX_DIMENSIONS, MAX_LIMIT, Dimension
+from pixeld.domain.reports import DEFAULT_DAYS, DEFAULT_LIMIT, MAX_DAYS, MAX_DIMENSIONS, MAX_LIMIT, NOT_FOR_TENANTS, Dimension
 from pixeld.domain.tokens import ID
 
 Schema = Mapping[str, Any]
+Parameter = tuple[Schema, str]  #: what a parameter takes, and what it is
 
 
 def ref(name: str) -> Schema:
@@ -49,8 +51,8 @@ _CURRENCY: Schema = {"type": "string", "enum": sorted(EXPONENTS)}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _STATUS: Schema = {"type": "string", "enum": list(Status)}
 _ORDER_STATUS: dict[str, Any] = {"type": "string", "enum": list(OrderStatus)}
-_DIMENSIONS: dict[str, Schema] = {dimension.value: _TEXT for dimension in Dimension} | {
-    "hour": _TIME,
+_BY = [dimension for dimension in Dimension if dimension not in NOT_FOR_TENANTS]
+_DIMENSIONS: dict[str, Schema] = {dimension.value: _TEXT for dimension in _BY} | {
     "day": {"type": "string", "format": "date"},
     "month": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"},
     "client": _ID,
@@ -116,9 +118,26 @@ COMPONENTS: dict[str, Schema] = {
     "Me": _object({"role": {"type": "string", "enum": ["client", "partner"]}, "id": _ID, "name": _TEXT}),
     "Performance": _object(
         {
-            "columns": _list({"type": "string", "enum": [*Dimension, *_COUNTS]}),
+            "columns": _list({"type": "string", "enum": [*_BY, *_COUNTS]}),
             "rows": _list(_object(_DIMENSIONS | _COUNTS, optional=tuple(_DIMENSIONS))),
             "totals": _list(_object(_COUNTS)),
+        }
+    ),
+    "Audience": _object(
+        {
+            "columns": _list({"type": "string", "enum": [*Trait, "visitors"]}),
+            "rows": _list(
+                _object(
+                    {trait.value: _TEXT | {"description": f"`{OTHER}`: values that too few have."} for trait in Trait}
+                    | {
+                        "visitors": _COUNT
+                        | {"description": "In tens. Who came on two days, or by two partners, is in it twice."}
+                    },
+                    optional=tuple(Trait),
+                )
+            ),
+            "days": _COUNT | {"description": "Of how many of the days something has been released, whoever came."},
+            "k": _maybe(_COUNT | {"description": "No number stands for fewer visitors; null without rows."}),
         }
     ),
     "Orders": _object(
@@ -192,13 +211,13 @@ COMPONENTS: dict[str, Schema] = {
 
 _DAY: Schema = {"type": "string", "format": "date", "pattern": "^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"}
 #: Parameters of the reports: name → (schema, what it is).
-PARAMETERS: dict[str, tuple[Schema, str]] = {
+PARAMETERS: dict[str, Parameter] = {
     "from": (_DAY, f"First day. Without it, {DEFAULT_DAYS} days with the last; a report covers at most {MAX_DAYS}."),
     "to": (_DAY, "Last day, inclusive. Without it, today in UTC."),
     "by": (
         {
             "type": "array",
-            "items": {"type": "string", "enum": list(Dimension)},
+            "items": {"type": "string", "enum": _BY},
             "maxItems": MAX_DIMENSIONS,
             "uniqueItems": True,
             "default": [Dimension.DAY],
@@ -220,3 +239,7 @@ PARAMETERS: dict[str, tuple[Schema, str]] = {
     "cursor": (_TEXT, "Where to go on: `next` of the page before, with its other parameters unchanged."),
     "format": ({"type": "string", "enum": ["json", "csv"]}, "Without it, what `Accept` prefers; JSON at last."),
 }
+BY_TRAIT: Parameter = (
+    {"type": "string", "enum": list(Trait), "default": Trait.COUNTRY},
+    "What of a visitor, one at a time. `hour` is of the day, in UTC.",
+)

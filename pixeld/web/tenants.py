@@ -19,7 +19,7 @@ from pixeld.web import apidocs, reporting
 from pixeld.web.openapi import JSON, Route, document
 from pixeld.web.rate import Limiter
 from pixeld.web.responses import body, errors, json, query, without_server
-from pixeld.web.schemas import COMPONENTS, ref
+from pixeld.web.schemas import BY_TRAIT, COMPONENTS, ref
 from pixeld.web.sheets import CONTENT_TYPE as CSV
 
 PREFIX = "/api/v1"
@@ -76,6 +76,11 @@ async def orders(call: Call) -> web.Response:
 async def refusals(call: Call) -> web.Response:
     """How many requests came from visitors who may not be tracked, and by which signal."""
     return await reporting.refusals(call.request, call.reader, call.params)
+
+
+async def audience(call: Call) -> web.Response:
+    """Who came, by one trait, in groups that are large enough."""
+    return await reporting.audience(call.request, call.reader, call.params)
 
 
 async def clients(call: Call) -> web.Response:
@@ -140,8 +145,10 @@ async def docs(request: web.Request) -> web.Response:
 
 
 _BOTH = ("client", "partner")
-_REPORT = ("from", "to", "client", "partner", "tz", "format")
+_FILTERS = ("from", "to", "client", "partner")
+_REPORT = (*_FILTERS, "tz", "format")
 _PAGE = (*_REPORT, "status", "limit", "cursor")
+_TRAIT = {"by": BY_TRAIT}
 _SHEET = {CSV: {"type": "string"}}
 ROUTES = (
     Route("GET", "/me", me, {JSON: ref("Me")}, _BOTH),
@@ -150,6 +157,7 @@ ROUTES = (
         "GET", "/orders", orders, {JSON: ref("Orders")} | _SHEET, _BOTH, _PAGE, paged=True
     ),
     Route("GET", "/refusals", refusals, {JSON: ref("Refusals")} | _SHEET, _BOTH, _REPORT),
+    Route("GET", "/audience", audience, {JSON: ref("Audience")} | _SHEET, _BOTH, (*_FILTERS, "by", "format"), own=_TRAIT),
     Route("POST", "/orders/decision", decide, {JSON: ref("Decided")}, ("client",), takes=ref("Decision"), fails=(409,)),
     Route("GET", "/clients", clients, {JSON: ref("Clients")}, ("partner",)),
     Route("GET", "/partners", partners, {JSON: ref("Partners")}, ("client",)),

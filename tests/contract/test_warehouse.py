@@ -1112,8 +1112,8 @@ async def test_a_report_of_too_many_rows_says_what_to_do(warehouse, clock):
 HELD = "held_affinities"  # no report either: of click ids that a browser has shown, for who holds it
 DECIDING = "order_to_decide"  # no report: one order of one client, whom `Decisions` has compared with the scope
 SQL = [file for file in sorted(Path(reports.__file__).with_name("sql").glob("*.sql")) if not file.name[0].isdigit()]
-# The views of tenants' logins are scoped otherwise; test_logins.py tries them.
-REPORTS = [file for file in SQL if file.stem not in (DECIDING, HELD) and not file.stem.startswith("tenant_")]
+# The views of tenants' logins are scoped otherwise; test_logins.py tries them. Releases are made of everybody, for nobody.
+REPORTS = [file for file in SQL if file.stem not in (DECIDING, HELD) and not file.stem.startswith(("tenant_", "audience_"))]
 
 
 def test_whoever_decides_reads_one_order_of_one_client():
@@ -1123,6 +1123,15 @@ def test_whoever_decides_reads_one_order_of_one_client():
         "order_decisions",
     ]
     assert len(re.findall(r"FROM \w", sql)) == 2
+
+
+def test_a_release_counts_one_clients_day():
+    within = (
+        r"FROM {}\s+WHERE client = \{{client:String\}}\s+AND at >= toDateTime\(\{{from_s:UInt32\}}, 'UTC'\)"
+        r"\s+AND at < toDateTime\(\{{until_s:UInt32\}}, 'UTC'\)"
+    )
+    assert re.search(within.format("clicks") + r"\s+AND quality = 'human'", reports.statement("audience_visits"))
+    assert re.search(within.format("affinities"), reports.statement("audience_affinities"))
 
 
 def test_what_visitors_see_is_of_the_clicks_that_they_hold():
@@ -1156,10 +1165,14 @@ def test_every_read_of_a_table_in_a_report_has_the_scope(file):
         f"FROM order_decisions WHERE {clients} AND",
         "( SELECT order_key FROM order_events WHERE (({scope:String} = 'partner' AND partner = {scope_id:String}) "
         "OR ({partner:String} != '' AND partner = {partner:String})) )",
+        # Whether, and when first, a day was released is nobody's secret.
+        "AND (day, released_ms) IN (SELECT day, min(released_ms) FROM audience_releases GROUP BY day)",
+        "FROM audience_releases WHERE dimension = '' AND",
     ):
         sql = sql.replace(text, "(scoped)")
     reads = [name for name in re.findall(r"(?:FROM|JOIN) ([\w{}]+)", sql) if name not in ("{{orders}}", "{{decided}}", "{{chosen}}")]
-    assert set(reads) <= {"clicks", "impressions", "orders", "order_events", "refusals", "traffic_grains", "traffic_hourly"}
+    tables = {"audience_releases", "clicks", "impressions", "orders", "order_events", "refusals", "traffic_grains", "traffic_hourly"}
+    assert set(reads) <= tables
     assert reads or "{{" in sql or "(scoped)" in sql
     assert sql.count(scope) == len(reads)
     assert ";" not in sql

@@ -10,10 +10,7 @@ from tests.conftest import START_MS
 
 DAY_S = 86_400
 CURRENCIES, ZONES = ("EUR", "USD", "JPY"), ("UTC", "Europe/Berlin", "Asia/Kolkata")
-DIMENSIONS = (
-    "hour", "day", "month", "client", "partner", "s1", "s2", "s3", "s4", "s5", "creative", "country", "device", "browser", "os",
-    "language", "quality",
-)  # fmt: skip
+DIMENSIONS = ("day", "month", "client", "partner", "s1", "s2", "s3", "s4", "s5", "creative", "quality")
 _TEXTS = ("", "a", "=1+1")
 _QUALITIES = ("human", "human", "bot", "not_a_member")
 

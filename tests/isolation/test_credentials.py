@@ -181,7 +181,7 @@ def test_each_key_has_its_own_rate(runner, world, keys):
         pytest.param("image/png", "application/json", id="nothing that there is"),
     ],
 )
-@pytest.mark.parametrize("path", ["/orders", "/performance"])
+@pytest.mark.parametrize("path", ["/orders", "/performance", "/audience"])
 def test_the_format_is_what_is_preferred(runner, world, keys, path, accept, kind):
     headers = {"Authorization": f"Bearer {keys.ours_client}", "Accept": accept}
     for query, expected in (("", kind), ("?format=csv", "text/csv"), ("?format=json", "application/json")):
@@ -199,6 +199,12 @@ def test_the_format_is_what_is_preferred(runner, world, keys, path, accept, kind
         pytest.param("/orders?client=a&client=b", "client", id="one twice"),
         pytest.param("/orders?cursor=x", "cursor", id="a made-up cursor"),
         pytest.param("/performance?limit=1", "limit", id="another report's"),
+        pytest.param("/performance?by=day,country", "by", id="exact counts by a trait"),
+        pytest.param("/performance?by=hour", "by", id="exact counts by the hour"),
+        pytest.param("/audience?by=country,device", "by", id="two traits"),
+        pytest.param("/audience?by=day", "by", id="what is no trait"),
+        pytest.param("/audience?tz=UTC", "tz", id="days that begin elsewhere"),
+        pytest.param("/audience?quality=all", "quality", id="visitors who are none"),
     ],
 )
 def test_bad_input_is_told(runner, world, keys, path, field):

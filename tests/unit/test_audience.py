@@ -114,3 +114,11 @@ def test_a_process_that_was_told_nothing_of_a_day_has_a_salt_of_its_own():
     worker.take(office.ahead(10 * DAY_MS))
     assert number(worker, now_ms=20 * DAY_MS) != number(office, now_ms=20 * DAY_MS)
     assert number(worker, now_ms=20 * DAY_MS) == number(worker, now_ms=20 * DAY_MS)
+
+
+def test_the_upper_bits_of_a_number_are_its_salts():
+    v, again = visitors(), visitors()
+    numbers = [number(v, address=f"192.0.2.{n}") for n in range(50)]
+    assert len(set(numbers)) == 50 and len({n >> 48 for n in numbers}) == 1
+    assert {n >> 48 for n in numbers} == {number(again) >> 48}, "of one salt, in whichever process"
+    assert number(v, now_ms=11 * DAY_MS) >> 48 != numbers[0] >> 48

@@ -98,6 +98,7 @@ class MemoryReports:
     def __init__(self):
         self.asked = None
         self.orders_page = {"rows": [], "next": None}
+        self.audience_report = {"columns": ["os", "visitors"], "rows": [], "days": 0, "k": None}
         self.performance_report = {
             "columns": ["partner", "currency", "clicks", "revenue"],
             "rows": [
@@ -119,6 +120,10 @@ class MemoryReports:
     async def orders(self, scope, query, clients=None):
         self.asked = query
         return self.orders_page
+
+    async def audience(self, scope, query):
+        self.asked = query
+        return self.audience_report
 
 
 class MemoryDecisions:
@@ -626,6 +631,16 @@ async def test_a_report_has_numbers_to_the_right_and_totals_below(pixeld_server)
 async def test_a_report_as_json_is_the_server_s(pixeld_server, arguments):
     shown = await pixeld_server.run("report", *arguments)
     assert json.loads(shown.stdout) == pixeld_server.reports.performance_report
+
+
+async def test_an_audience_is_asked_for_by_one_trait(pixeld_server):
+    shown = await pixeld_server.run("report", "audience", "--from", "2027-01-01", "--to", "2027-01-02", "--by", "os")
+    assert "too few visitors came" in shown.stdout and pixeld_server.reports.asked.by == "os"
+    pixeld_server.reports.audience_report["rows"] = [{"os": "iOS", "visitors": 60}, {"os": "other", "visitors": 1240}]
+    shown = await pixeld_server.run("report", "audience", "--by", "os")
+    assert shown.stdout.splitlines()[-1].split() == ["other", "1240"]
+    shown = await pixeld_server.run("report", "audience", "--json")
+    assert json.loads(shown.stdout) == pixeld_server.reports.audience_report
 
 
 async def test_a_report_as_csv_is_the_server_s(pixeld_server):

@@ -10,7 +10,7 @@ from pixeld.accounts.reader import Reader
 from pixeld.domain.commission import Terms
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import Scope
-from pixeld.errors import NotFound, Unavailable
+from pixeld.errors import BadInput, NotFound, Unavailable
 
 CLIENTS = {id: Client(id, id.title(), f"https://{id}.example/") for id in ("shop", "store", "same")}
 PARTNERS = {id: Partner(id, id.title()) for id in ("blog", "deals", "same")}
@@ -111,3 +111,52 @@ async def test_a_report_is_asked_with_the_scope_and_the_clients_that_it_may_name
     await found.orders({"limit": "7"})
     assert [(args[0], set(args[2])) for args in asked] == [(scope, known)] * 2
     assert (asked[0][1].last, asked[1][1].limit) == (date(2027, 1, 15), 7)
+
+
+def noting(scope, exact_as=""):
+    """A reader, what it asked of the reports, and what it noted."""
+    asked, noted = [], []
+
+    class Registry:
+        snapshot = SNAPSHOT
+
+        async def note(self, *args):
+            noted.append(args)
+
+    class Reports:
+        async def performance(self, scope, query, clients):
+            asked.append((query, len(noted)))
+
+    return Reader(scope, Registry(), Reports(), lambda: date(2027, 1, 15), exact_as), asked, noted
+
+
+@pytest.mark.parametrize("by", ["country", "device", "browser", "os", "language", "day,country", "hour"])
+@pytest.mark.parametrize(
+    ("scope", "exact_as"),
+    [
+        pytest.param(SHOP, "", id="a client"),
+        pytest.param(BLOG, "", id="a partner"),
+        pytest.param(SHOP, "client:shop/1", id="a client, whoever made its reader"),
+        pytest.param(OPERATOR, "", id="an operator without permission"),
+    ],
+)
+async def test_exact_counts_by_traits_are_for_operators_with_a_permission(scope, exact_as, by):
+    found, asked, noted = noting(scope, exact_as)
+    if (scope, by) == (OPERATOR, "hour"):
+        await found.performance({"by": by})
+        assert asked
+    else:
+        with pytest.raises(BadInput, match="audience report") as told:
+            await found.performance({"by": by})
+        assert told.value.field == "by" and not asked
+    assert not noted
+
+
+async def test_each_use_of_the_permission_is_noted_before_anything_is_read():
+    found, asked, noted = noting(OPERATOR, "operator:7")
+    await found.performance({"by": "day"})
+    assert not noted
+    await found.performance({"by": "country,day", "client": "shop", "from": "2027-01-01", "to": "2027-01-02"})
+    query = {"from": "2027-01-01", "to": "2027-01-02", "by": ["country", "day"], "client": "shop"}
+    assert noted == [("exact-audience", None, query, "operator:7")]
+    assert [before for _, before in asked] == [0, 1]

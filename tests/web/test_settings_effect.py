@@ -494,6 +494,36 @@ async def smtp(start, **_):
     await listening.wait_closed()
 
 
+async def audience_k(start, tmp_path, **_):
+    """Twelve visitors are enough for 10, not for 50; of the day that isn't over nobody else would tell."""
+    for given, numbers in (({"audience_k": 10}, 7), ({}, 0)):
+        async with start(clickhouse_url=None, data_dir=tmp_path / str(numbers), **given) as running:
+            for n in range(12):
+                assert b"302" in await raw(running.public, _as(f"Firefox/{n}.0"))
+            await running.server.operations.flush()
+            assert await running.server.releases.release(running.server.operations.today()) == numbers
+            await running.redis.flushall()
+    with pytest.raises(SettingsError, match="audience_k is 9; it must be from 10"):
+        Settings(audience_k=9)
+
+
+def _as(browser):
+    agent = f"Mozilla/5.0 (X11; Linux x86_64; rv:1.0) Gecko/20100101 {browser}"
+    return plain("/t/shop/c/blog").replace(b"Chrome", agent.encode())
+
+
+async def admin_permissions(start, **_):
+    asked = plain("/api/reports/performance?by=country", "Authorization: Bearer given")
+    for given, status in (({}, b"400"), ({"admin_permissions": "exact-audience"}, b"503")):  # a report needs ClickHouse
+        async with start(admin_token="given", **given) as running:
+            address = ("127.0.0.1", int(running.started.admin_url.rpartition(":")[2]))
+            assert (await raw(address, asked))[9:12] == status
+            noted = [change for change in await running.server.registry.audit(9) if change["what"] == "exact-audience"]
+            assert [(change["who"], change["after"]["by"]) for change in noted] == ([("admin", ["country"])] if given else [])
+    with pytest.raises(SettingsError, match="there is no permission 'everything'"):
+        Settings(admin_permissions="exact-audience, everything")
+
+
 EFFECTS = {
     name: effect
     for names, effect in {
@@ -510,6 +540,7 @@ EFFECTS = {
                 fast_path, cookie_name, honour_dnt, tcf_vendor_id, p3p, privacy_file, trusted_proxies, country_header, country_db, max_url_bytes,
                 max_header_bytes, max_headers, max_request_bytes, max_connections, request_s, keepalive_s, buffer_bytes,
                 spill_bytes, queue_bytes, redis_timeout_s, late_s, shutdown_s, workers, log_level, portal, vault_keys,
+                audience_k, admin_permissions,
             )
         },
     }.items()

@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS {{create clicks}}
     browser String,
     os String,
     language String,
+    visit String,
     event_id String,
     at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC')
 )

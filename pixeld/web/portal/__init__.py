@@ -29,6 +29,7 @@ from pixeld.web.portal import (
     agreements,
     apikeys,
     assets,
+    audience,
     client,
     client_orders,
     client_partners,
@@ -52,7 +53,7 @@ __all__ = ["PREFIX", "Services", "application", "home"]
 PREFIX = pages.PREFIX
 home = homepage.home
 _MODULES = (
-    *(entry, account, apikeys, performance, partner, messages, agreements),
+    *(entry, account, apikeys, performance, audience, partner, messages, agreements),
     *(client, client_partners, client_orders, client_settings),
     *(operator, operator_parties, operator_mail),
 )

@@ -31,6 +31,7 @@ TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  # where links and pixels 
 TODAY: AppKey[Callable[[], date]] = AppKey("today")  # the date in UTC
 DECISIONS: AppKey[Decisions] = AppKey("decisions", Decisions)
 HEALTH: AppKey[Callable[[], Awaitable[Mapping[str, Health]]]] = AppKey("health")  # of every dependency, by its name
+EXACT: AppKey[bool] = AppKey("exact", bool)  # whether operators may see exact counts of visitors by their traits
 
 SESSION: RequestKey[Session | None] = RequestKey("session")
 POSTED: RequestKey[dict[str, str]] = RequestKey("posted")
@@ -47,6 +48,7 @@ class Services:
     today: Callable[[], date]
     decisions: Decisions
     health: Callable[[], Awaitable[Mapping[str, Health]]]
+    exact: bool = False
 
 
 def install(app: web.Application, services: Services) -> None:
@@ -57,3 +59,4 @@ def install(app: web.Application, services: Services) -> None:
     app[REGISTRY], app[REPORTS] = services.registry, services.reports
     app[TRACKER_URL], app[TODAY] = services.tracker_url, services.today
     app[DECISIONS], app[HEALTH] = services.decisions, services.health
+    app[EXACT] = services.exact

@@ -20,10 +20,11 @@ from pixeld.web.portal.pages import PREFIX, Audience, Page, page
 
 _ASKED = ("from", "to", "by", "client", "partner")
 _BY = {
-    Role.PARTNER: ("day", "month", "client", "s1", "s2", "s3", "s4", "s5", "creative", "country", "device"),
-    Role.CLIENT: ("day", "month", "partner", "creative", "country", "device", "browser", "os", "language"),
-    Role.OPERATOR: ("day", "month", "client", "partner", "country", "device", "browser", "os", "language", "quality"),
+    Role.PARTNER: ("day", "month", "client", "s1", "s2", "s3", "s4", "s5", "creative"),
+    Role.CLIENT: ("day", "month", "partner", "creative"),
+    Role.OPERATOR: ("day", "month", "client", "partner", "quality"),
 }
+_EXACT = ("country", "device", "browser", "os", "language")  # for operators who may, beside the others
 
 
 def _params(request: web.Request) -> dict[str, str]:
@@ -43,12 +44,13 @@ async def show(request: web.Request) -> web.Response:
     except BadInput as error:
         problems = {error.field or "by": str(error)}
     role = sessions.account(request).role
+    by = (*_BY[role], *_EXACT) if role is Role.OPERATOR and request.app[keys.EXACT] else _BY[role]
     values: dict[str, Any] = {
         "by": params["by"],
         "report": report,
         "in_time": params["by"] in IN_TIME,
         "dimension": DIMENSIONS.get(params["by"], params["by"]),
-        "dimensions": [(name, DIMENSIONS[name]) for name in _BY[role]],
+        "dimensions": [(name, DIMENSIONS[name]) for name in by],
         "columns": COLUMNS,
         "clients": [] if role is Role.CLIENT else [(c.id, c.name) for c in reader.clients()],
         "partners": [] if role is Role.PARTNER else [(p.id, p.name) for p in reader.partners()],

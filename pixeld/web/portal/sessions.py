@@ -42,8 +42,8 @@ def account(request: web.Request) -> Account:
 
 def reader(request: web.Request) -> Reader:
     """What the one who has logged in may read, and nothing else."""
-    app = request.app
-    return Reader(account(request).scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.TODAY])
+    app, who = request.app, account(request)
+    return Reader(who.scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.TODAY], who.who if app[keys.EXACT] else "")
 
 
 def remember(response: web.StreamResponse, cookie: str) -> None:
