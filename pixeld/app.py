@@ -38,7 +38,7 @@ from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.releasing import Releasing
 from pixeld.parts.rights import open_rights
 from pixeld.parts.stopping import limit, on_hangup, on_signals
-from pixeld.settings import EXACT_AUDIENCE, Settings
+from pixeld.settings import EXACT_AUDIENCE, SINGLE_EVENTS, Settings
 from pixeld.storage import retention
 from pixeld.storage.affinities import Affinities
 from pixeld.storage.audience import AudienceReleases
@@ -201,6 +201,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics
     admin_app[keys.DECISIONS], admin_app[keys.TRACKER_URL] = decisions, settings.tracker_url
     admin_app[keys.EXACT] = EXACT_AUDIENCE in settings.permissions()
+    admin_app[keys.SINGLE] = SINGLE_EVENTS in settings.permissions()
     admin_app[keys.OPERATIONS], admin_app[keys.ADMIN_TOKEN] = operations, data.admin_token(settings.admin_token)
     nodes_here, flush = flushers.own.keys(), operations.flush
     admin_app[keys.RIGHTS] = open_rights(

@@ -21,7 +21,8 @@ from pixeld.errors import SettingsError
 ENV_PREFIX = "PIXELD_"
 DEFAULT_FILE = Path("config/pixeld.toml")
 EXACT_AUDIENCE = "exact-audience"
-PERMISSIONS = frozenset({EXACT_AUDIENCE})
+SINGLE_EVENTS = "single-events"
+PERMISSIONS = frozenset({EXACT_AUDIENCE, SINGLE_EVENTS})
 _LEAST_K = 10  # fewer visitors are no crowd
 _LEAST_BYTES = 1 << 16  # of buffer and spill: a chunk of some events must fit
 
@@ -124,7 +125,9 @@ class Settings:
         50, "Fewest visitors that a number of the audience report stands for; for days that are released from now on."
     )
     admin_permissions: str = setting(
-        "", "What operators may do beyond their pages, comma-separated: exact-audience (performance by country, device, …)."
+        "",
+        "What operators may see beyond groups of visitors, comma-separated, each use on the audit log: exact-audience "
+        "(performance by country, device, …), single-events (`pixeld sql`, and traits in `pixeld tail`).",
     )
 
     def __post_init__(self) -> None:

@@ -26,7 +26,8 @@ class Process:
         self.data_dir, self.command = data_dir, command
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PIXELD_")}
         self.env["PYTHONDEVMODE"] = "1"  # of its workers too
-        settings = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": data_dir, "admin_token": TOKEN} | settings
+        given = {"host": "127.0.0.1", "port": 0, "admin_port": 0, "data_dir": data_dir, "admin_token": TOKEN}
+        settings = given | {"admin_permissions": "single-events"} | settings  # what is stored is looked at one by one
         self.env |= {f"PIXELD_{name.upper()}": str(value) for name, value in settings.items()}
         ca = settings.get("admin_tls_ca")
         self.trust = ssl.create_default_context(cafile=ca) if ca else None  # who the admin listener must be

@@ -57,6 +57,8 @@ encode: Callable[[tuple[str | int, ...]], bytes] = partial(orjson.dumps, option=
 SUB_IDS = ("s1", "s2", "s3", "s4", "s5")
 _TRIES = 24  # bits: 16 million chunks in a row may fail, hours of load; the 40 that are left count 10**12 events
 _AUDIENCE = ("country", "device", "browser", "os", "language")
+#: What an event says of who made it, rather than of what was done. Shown in groups only.
+TRAITS = frozenset((*_AUDIENCE, "visitor", "visit", "categories"))
 
 
 @dataclass(frozen=True, slots=True)

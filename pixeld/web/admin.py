@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,13 +12,15 @@ from aiohttp import web
 
 from pixeld import metrics
 from pixeld.accounts.reader import Agreement, Reader
+from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
-from pixeld.errors import BadInput, Unauthorized
+from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import keys, people, reporting, rights
 from pixeld.web.responses import body, errors, json, query, without_server
 
 _WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
 _EVERYTHING = Scope.operator()
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'?")  # in a statement: what it names, which the audit log is not to keep
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -191,25 +194,38 @@ async def flush(request: web.Request) -> web.Response:
 
 
 async def sql(request: web.Request) -> web.Response:
-    """The rows of one reading statement: the embedded engine has no other door."""
+    """The rows of one reading statement: the embedded engine has no other door. Noted first, without what it names."""
     asked = await body(request)
     statement = asked.get("sql") if isinstance(asked, dict) else None
     if not isinstance(statement, str):
         raise BadInput('the body must be {"sql": "SELECT …"}', "sql")
+    if not request.app.get(keys.SINGLE, False):
+        raise Forbidden(
+            "this would show single events, and visitors are shown in groups; whoever runs this server may allow it, by "
+            "admin_permissions = \"single-events\", and each statement is then on the audit log"
+        )
+    await request.app[keys.REGISTRY].note("single-events", None, {"sql": _LITERAL.sub("'…'", statement)[:500]}, _WHO)
     rows = await request.app[keys.OPERATIONS].sql(statement)
     columns = list(rows[0]) if rows else []
     return json({"columns": columns, "rows": [list(row.values()) for row in rows]})
 
 
 async def tail(request: web.Request) -> web.StreamResponse:
-    """Events as they come in, one JSON object a line, until the peer goes away."""
+    """Events as they come in, one JSON object a line, until the peer goes away; without what they say of who made them, unless
+    the permission is there.
+    """
+    hidden = TRAITS
+    if request.app.get(keys.SINGLE, False):
+        hidden = frozenset()
+        await request.app[keys.REGISTRY].note("single-events", None, {"tail": True}, _WHO)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
     await response.prepare(request)
     async for event in request.app[keys.OPERATIONS].tail():
         if request.transport is None or request.transport.is_closing():
             break
         if event is not None:
-            await response.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+            shown = {name: value for name, value in event.items() if name not in hidden}
+            await response.write(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
     return response
 
 

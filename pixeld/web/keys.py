@@ -50,6 +50,7 @@ METRICS: AppKey[Metrics] = AppKey("metrics", Metrics)
 OPERATIONS: AppKey[Operations] = AppKey("operations", Operations)
 ADMIN_TOKEN: AppKey[str] = AppKey("admin_token", str)
 POLICY: AppKey[Policy] = AppKey("policy", Policy)
+SINGLE: AppKey[bool] = AppKey("single", bool)  #: whether single events may be seen with their traits; not there: no
 EXACT: AppKey[bool] = AppKey("exact", bool)  #: whether exact counts of visitors by their traits may be seen; not there: no
 TRACKER_URL: AppKey[str] = AppKey("tracker_url", str)  #: where links lead, without a slash at its end
 RIGHTS: AppKey[Rights] = AppKey("rights", Rights)

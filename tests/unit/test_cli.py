@@ -60,6 +60,9 @@ class MemoryRegistry:
             {("shop", "blog"): Status.APPROVED, ("shop", "new"): Status.APPLIED},
         )
 
+    async def note(self, what, before, after, who):
+        assert (what, who) == ("single-events", "admin")
+
     async def add_client(self, body, who):
         return self._put("clients", Client.from_json(body))
 
@@ -199,7 +202,7 @@ async def pixeld_server(aiohttp_server):
     parts = MemoryRegistry(), MemoryReports(), MemoryOperations(), MemoryDecisions()
     app = admin.application()
     app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS], app[keys.DECISIONS] = parts
-    app[keys.METRICS], app[keys.ADMIN_TOKEN] = Metrics(), TOKEN
+    app[keys.METRICS], app[keys.ADMIN_TOKEN], app[keys.SINGLE] = Metrics(), TOKEN, True
     return Running(str((await aiohttp_server(app, shutdown_timeout=0.1)).make_url("")), *parts)
 
 

@@ -66,15 +66,16 @@ class Operations:
         return [{"n": 1, "of": statement}]
 
     async def tail(self):
-        yield {"kind": "click", "client": "shop"}
+        yield {"kind": "click", "client": "shop", "country": "CH", "visitor": 7, "visit": "new"}
 
     def today(self):
         return date(2027, 1, 15)
 
 
 @pytest.fixture
-async def client(aiohttp_client, redis, clock):
+async def client(aiohttp_client, redis, clock, request):
     app = admin.application()
+    app[keys.SINGLE] = getattr(request, "param", "") == "single events"
     registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
     await registry.refresh()
     app[keys.REGISTRY], app[keys.REPORTS], app[keys.METRICS] = registry, Reports(), Metrics()
@@ -254,12 +255,31 @@ async def test_a_format_that_isnt_one_is_told(client):
     assert response.status == 400 and (await response.json())["field"] == "format"
 
 
-async def test_flush_sql_and_tail(client):
+async def test_a_flush_tells_how_many_events_it_was(client):
     assert await (await client.post("/api/flush")).json() == {"events": 42}
-    answer = await (await client.post("/api/sql", json={"sql": "SELECT 1"})).json()
-    assert answer == {"columns": ["n", "of"], "rows": [[1, "SELECT 1"]]}
+
+
+async def test_single_events_are_for_who_may_see_them(client):
+    refused = await client.post("/api/sql", json={"sql": "SELECT 1"})
+    assert (refused.status, (await refused.json())["code"]) == (403, "forbidden")
+    assert 'admin_permissions = "single-events"' in (await refused.json())["detail"]
     tail = await client.get("/api/tail")
     assert (tail.content_type, await tail.text()) == ("application/x-ndjson", '{"kind":"click","client":"shop"}\n')
+    assert await client.app[keys.REGISTRY].audit(9) == []
+
+
+@pytest.mark.parametrize("client", ["single events"], indirect=True)
+async def test_each_look_at_single_events_is_noted_without_what_it_names(client):
+    asked = "SELECT 1 FROM clicks WHERE click_id = 'x\\'y' AND s1='z"
+    answer = await (await client.post("/api/sql", json={"sql": asked})).json()
+    assert answer == {"columns": ["n", "of"], "rows": [[1, asked]]}
+    tail = await client.get("/api/tail")
+    assert await tail.json(content_type=None) == {"kind": "click", "client": "shop", "country": "CH", "visitor": 7, "visit": "new"}
+    noted = [(change["who"], change["what"], change["after"]) for change in await client.app[keys.REGISTRY].audit(9)]
+    assert noted == [
+        ("admin", "single-events", {"tail": True}),
+        ("admin", "single-events", {"sql": "SELECT 1 FROM clicks WHERE click_id = '…' AND s1='…'"}),
+    ]
 
 
 async def test_metrics_hold_no_id_of_anybody(client):
