@@ -211,7 +211,7 @@ def test_header_lets_nothing_out_of_its_quotes(bad: str) -> None:
 
 
 def test_shipped_map_gives_the_policy_that_the_header_is_known_by() -> None:
-    assert Policy.from_map(SHIPPED).compact == "NOI DSP COR CUR ADM PSA PSAi OUR STP BUS UNI PUR COM NAV STA PRE"
+    assert Policy.from_map(SHIPPED).compact == "NOI DSP COR CUR ADM PSA PSAi OUR STP BUS UNI PUR COM NAV INT STA PRE"
 
 
 def test_packaged_default_is_the_shipped_map() -> None:
@@ -583,7 +583,7 @@ def another(key: object, value: object) -> object:
         case int():
             return value + 1
         case list():
-            more = {"purposes": "develop", "recipients": "unrelated", "remedies": "money", "categories": "interactive"}
+            more = {"purposes": "develop", "recipients": "unrelated", "remedies": "money", "categories": "content"}
             return [*value, {"columns": "other.name", "log": "other_name"}.get(str(key)) or more.get(str(key), "other-name")]
         case "#dynamic.cookies" | "#dynamic.miscdata":
             return "#dynamic.cookies" if value == "#dynamic.miscdata" else "#dynamic.miscdata"
