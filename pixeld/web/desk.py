@@ -22,7 +22,7 @@ from pixeld.web.rate import Limiter
 log = logging.getLogger(__name__)
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
-_SEC_GPC, _DNT = istr("Sec-GPC"), istr("DNT")
+SEC_GPC, _DNT = istr("Sec-GPC"), istr("DNT")
 
 
 class Said(NamedTuple):
@@ -114,7 +114,7 @@ class Desk:
     def take_parsed(self, case: Case, method: str, target: str, headers: MultiMapping[str], peer: Peer) -> None:
         """The same for a request whose headers have been parsed."""
         forwarded = self.origin.forwarded(headers) if peer.trusted else ""
-        self.take(case, method, target, headers.get(hdrs.COOKIE, ""), forwarded, said(headers, self.origin), peer)
+        self.take(case, method, target, cookies(headers), forwarded, said(headers, self.origin), peer)
 
 
 def said(headers: MultiMapping[str], origin: Origin) -> Said:
@@ -124,10 +124,20 @@ def said(headers: MultiMapping[str], origin: Origin) -> Said:
         get(hdrs.USER_AGENT, ""),
         get(hdrs.ACCEPT_LANGUAGE, ""),
         ahead=_ahead(headers),
-        gpc=get(_SEC_GPC) == "1",
-        dnt=get(_DNT) == "1",
+        gpc=says_1(headers, SEC_GPC),
+        dnt=says_1(headers, _DNT),
     )
     return Said(browser, origin.told(headers))
+
+
+def cookies(headers: MultiMapping[str]) -> str:
+    """A request's cookies. Several headers are one, which whoever translated it from HTTP/2 should have made of them."""
+    return "; ".join(headers.getall(hdrs.COOKIE, ()))
+
+
+def says_1(headers: MultiMapping[str], name: str) -> bool:
+    """Whether a signal's header is `1`, or one of several is, or one in a list: said twice in two ways it is an objection."""
+    return name in headers and any(value.strip(" \t") == "1" for value in ",".join(headers.getall(name)).split(","))
 
 
 def _ahead(headers: MultiMapping[str]) -> bool:

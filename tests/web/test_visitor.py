@@ -206,6 +206,7 @@ CHOICES = {
     "opted out": ("a=b; ID=OPT_OUT", {}, ["opt-in"], "You have opted out."),
     "GPC": ("", {"Sec-GPC": "1"}, ["opt-out"], "Your browser sends Global Privacy Control."),
     "GPC and opted out": ("ID=OPT_OUT", {"Sec-GPC": "1"}, ["opt-in"], "Your browser sends Global Privacy Control."),
+    "GPC, said twice": ("", {"Sec-GPC": "0, 1"}, ["opt-out"], "Your browser sends Global Privacy Control."),
     "GPC taken back": ("", {"Sec-GPC": "0"}, ["opt-out"], "You can opt out"),
     "another ID": ("ID=7; MYID=OPT_OUT", {}, ["opt-out"], "You can opt out"),
 }

@@ -12,6 +12,7 @@ from pixeld.domain.registry import Client, Snapshot
 from pixeld.domain.tokens import ID
 from pixeld.errors import NotFound, TooMany, Unavailable, WarehouseAway, WarehouseRefused
 from pixeld.web import house
+from pixeld.web.desk import cookies
 from pixeld.web.visitor import rendering
 from pixeld.web.visitor.cookies import Held
 from pixeld.web.visitor.forms import chosen
@@ -103,8 +104,7 @@ async def _with_held(request: web.Request, template: str, client: Client) -> web
 
 def _held(request: web.Request, client: Client) -> Held:
     services = request.app[SERVICES]
-    header = request.headers.get(hdrs.COOKIE, "")
-    return services.jar.held(header, services.keys, client, _snapshot(request).partners)
+    return services.jar.held(cookies(request.headers), services.keys, client, _snapshot(request).partners)
 
 
 async def _bought(request: web.Request, client: Client, held: Held) -> list[str] | None:

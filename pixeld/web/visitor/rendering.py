@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from pixeld.domain import optout
 from pixeld.errors import PixeldError
+from pixeld.web.desk import SEC_GPC, cookies, says_1
 from pixeld.web.headers import CSP, csp
 from pixeld.web.visitor import keys
 
@@ -110,9 +111,9 @@ def shown(handler: Handler) -> Handler:
 
 def opted_out(request: web.Request) -> bool:
     """Whether the browser has opted out here."""
-    return optout.chosen(request.headers.get(hdrs.COOKIE, ""))
+    return optout.chosen(cookies(request.headers))
 
 
 def gpc(request: web.Request) -> bool:
     """Whether it sends Global Privacy Control."""
-    return request.headers.get("Sec-GPC") == "1"
+    return says_1(request.headers, SEC_GPC)
