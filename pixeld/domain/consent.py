@@ -70,13 +70,13 @@ class Signals(NamedTuple):
 
 SILENCE = Signals()
 
-# ISO 3166: the EEA with the parts of it that have codes of their own, the United Kingdom, Switzerland; and what databases and
-# proxies write when they don't know (EU, T1, XX).
+# ISO 3166: the EEA with the parts of it that have codes of their own, the United Kingdom, Switzerland; what some write for
+# Greece and for the United Kingdom (EL, UK); and what databases and proxies write when they don't know (EU, T1, XX, ZZ).
 _CONSENT_LAW = frozenset(
     {
         "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT",
         "NL", "PL", "PT", "RO", "SE", "SI", "SK", "IS", "LI", "NO", "AX", "GF", "GP", "MF", "MQ", "RE", "YT", "GB", "GI", "CH",
-        "EU", "T1", "XX", "",
+        "EL", "UK", "EU", "T1", "XX", "ZZ", "",
     }
 )  # fmt: skip
 

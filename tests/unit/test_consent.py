@@ -213,7 +213,7 @@ EEA = (
 )
 
 
-@pytest.mark.parametrize("country", [*EEA.split(), "GB", "GI", "CH", "", "EU", "XX", "T1"])
+@pytest.mark.parametrize("country", [*EEA.split(), "GB", "GI", "CH", "EL", "UK", "", "EU", "XX", "T1", "ZZ"])
 def test_where_consent_is_the_law(country):
     assert decide(SILENCE, "require", "eea", country) == "refused require"
 
