@@ -290,7 +290,7 @@ class Tracker:
         partner, clicked_at, click_id, earned_by = attribute(
             self._keys, click, clicks, client.id, now_s, shop.window_s, shop.approved
         )
-        quality = _BOT if browser.bot else _HUMAN
+        quality = _BOT if read and browser.bot else _HUMAN
         line = encode(
             (
                 kind.code,

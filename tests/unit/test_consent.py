@@ -94,6 +94,14 @@ def test_truth_table(row, referred):
 GPC = {"Sec-GPC": "1"}
 
 
+def test_a_refused_order_says_nothing_of_the_browser():
+    shop = Shop(headers=GPC)
+    shop.browser = Browser.of("Googlebot/2.1 (+http://www.google.com/bot.html)", "", ahead=False, gpc=True)
+    assert shop.ask("o.gif", "order=1&amount=100")[2]["quality"] == "human"
+    shop.browser = shop.browser._replace(gpc=False, objects=False)
+    assert shop.ask("o.gif", "order=1&amount=100")[2]["quality"] == "bot"
+
+
 def test_a_refused_order_earns_nothing():
     client = {"commission": (Terms(percent="10"),)}
     _, _, event, _ = Shop(client).ask("o.gif", "order=1&amount=100", referred=True)
