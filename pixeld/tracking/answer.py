@@ -100,7 +100,13 @@ class Tracker:
         values, plain = split(query), not coded(query)
         verdict = shop.verdict
         # Nearly no request holds a signal: to find that out costs 0.15 µs, to read and to decide some 5.
-        if not verdict or facts[3].objects or optout.COOKIE in facts[2] or not NAMES.isdisjoint(values):
+        if (
+            not verdict
+            or facts[3].objects
+            or optout.COOKIE in facts[2]
+            or not NAMES.isdisjoint(values)
+            or (not plain and "%" in "".join(values))  # a name that is written in another way
+        ):
             verdict = self._decide(facts, shop, query)
             if verdict in REFUSED:
                 return self._turn_away(facts, kind, shop, partner, values, plain, verdict)

@@ -8,7 +8,7 @@ from pixeld.domain import optout
 from pixeld.domain.consent import Say, Signals
 from pixeld.tracking import gpp, tcf
 from pixeld.tracking.audience import Browser
-from pixeld.tracking.query import form_text
+from pixeld.tracking.query import form_text, url_text
 
 #: The query's parameters that are signals.
 NAMES = frozenset(("consent", "gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy"))
@@ -41,6 +41,7 @@ class _Said:
         self._values: dict[str, set[str]] = {}
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
+            name = url_text(name)  # whoever writes an underscore as %5F has said no less
             if name in NAMES:
                 self._values.setdefault(name, set()).add(form_text(value))
         self.nothing = not self._values
