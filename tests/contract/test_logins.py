@@ -98,6 +98,10 @@ def fill(engine):
             "INSERT INTO audience_releases (day, client, partner, dimension, value, visitors, k, released_ms) VALUES "
             f"({NOW_MS // 86_400_000}, '{client}', '{partner}', 'country', 'NL', {60 + index * 10}, 50, {NOW_MS})"
         )
+        engine.run(
+            "INSERT INTO audience_releases (day, client, partner, dimension, value, visitors, k, released_ms) VALUES "
+            f"({NOW_MS // 86_400_000}, '{client}', '{partner}', 'country', 'NL', 990, 50, {NOW_MS + 1})"  # once more: not told
+        )
         for table, count in (("clicks", 25 if partner == "ann" else 9), ("impressions", 40)):
             engine.run(
                 f"INSERT INTO {table} (at_ms, client, partner, quality, visitor, country, event_id) SELECT {NOW_MS}, "
