@@ -1,9 +1,9 @@
 """What clients and partners may learn of who comes to them. The rule, and why it holds; `storage.audience` asks ClickHouse.
 
 **The rule.** Once a UTC day is over, the human visitors of each group are cut into atoms of at least k of them, and the atoms'
-sizes, in tens, are released. A group is a client's visitors through one partner, or, where that are fewer than k, through all
-such partners together (the pool, whose partner is `""`). What was released for a day is never made again, and every question
-about an audience is answered by adding released numbers up.
+sizes, in tens, are released. A group is a client's visitors who first came through one partner that day, or, where that are
+fewer than k, through any such partner (the pool, whose partner is `""`). What was released for a day is never made again, and
+every question about an audience is answered by adding released numbers up.
 
 **Why that is enough.** Whatever somebody asks, in whatever order, from whichever accounts, and subtracts, it is made of the
 released numbers alone. A difference is worth something where one set of people lies within another. So it must hold that
@@ -17,7 +17,8 @@ whatever can be known to lie within another differs from it by nobody, or by who
   and so are categories, of which somebody may have several: from the sets of them. The numbers that are released are sums of
   the same atoms.
 - *Partners.* With and without one partner differs by atoms of that partner's group. A client's numbers minus those of all its
-  partners are the pool: k or more, or nothing. Who came through two partners of the pool is one visitor of it.
+  partners are the pool: k or more, or nothing. Nobody is in two groups of a client and day: whoever leads a crowd through two
+  links, and all of it but one person through the second, would learn that person's traits from the difference.
 - *Days.* Atoms are of one day. Longer periods are sums, so that adjacent periods differ by whole days.
 - *Time of asking.* A late event would be the difference between two versions of a day. There is one version.
 - *Other reports.* They count by day, partner and label, by nothing of the visitor; subtracting gives the size of a group at
@@ -88,14 +89,22 @@ def persons(tally: Tally) -> int:
     return max(tally.values(), default=0)
 
 
-def large(groups: Groups, k: int) -> Groups:
-    """The groups, by partner, that have k visitors or more."""
-    return {partner: cells for partner, cells in groups.items() if persons(_sum(cells.values())) >= k}
+def groups(by_partner: Groups, k: int) -> Groups:
+    """The groups that have k visitors or more: those of partners, and of all others together, under POOL."""
+    found: Groups = {}
+    pool: Cells = {}
+    for partner, cells in by_partner.items():
+        if _enough(cells, k):
+            found[partner] = cells
+            continue
+        for key, tally in cells.items():
+            pool.setdefault(key, Counter()).update(tally)
+    return found | ({POOL: pool} if _enough(pool, k) else {})
 
 
-def release(family: str, groups: Groups, k: int) -> Iterator[Atom]:
+def release(family: str, told: Groups, k: int) -> Iterator[Atom]:
     """What is released of these groups (by partner, or POOL) from one of FAMILIES; nothing of a group of fewer than k."""
-    for partner, cells in sorted(groups.items()):
+    for partner, cells in sorted(told.items()):
         shown: dict[tuple[Trait, str], Tally] = {}
         for key, tally in partition(cells, k, _coarser(family, cells), _rest(family)).items():
             for known in _values(family, key):
@@ -149,6 +158,10 @@ def _values(family: str, key: Key) -> Iterable[tuple[Trait, str]]:
     if family == "category":
         return [(Trait.CATEGORY, category) for category in key]
     return list(zip(FAMILIES[family], key, strict=True))
+
+
+def _enough(cells: Cells, k: int) -> bool:
+    return persons(_sum(cells.values())) >= k
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 import orjson
 
-from pixeld.domain.audience import SALT_BITS, Atom, Groups, large, release
+from pixeld.domain.audience import SALT_BITS, Atom, Groups, groups, release
 from pixeld.domain.reports import days_since_1970
 from pixeld.errors import QueueAway
 from pixeld.storage import keys
@@ -25,8 +25,6 @@ _CLAIM_S = 300
 _COLUMNS = ("day", "client", "partner", "dimension", "value", "visitors", "k", "released_ms")
 #: Where visitors are counted: the table, what of it counts, and the statement that makes one row of each visitor.
 _SOURCES = (("clicks", "quality = 'human'", "audience_visits"), ("affinities", "1", "audience_affinities"))
-
-Families = dict[str, Groups]
 
 
 class AudienceReleases:
@@ -82,36 +80,15 @@ class AudienceReleases:
         return [
             atom
             for _, _, source in _SOURCES
-            for family, groups in (await self._groups(source, client, day)).items()
-            for atom in release(family, groups, self._k)
+            for family, by_partner in (await self._cells(source, client, day)).items()
+            for atom in release(family, groups(by_partner, self._k), self._k)
         ]
 
-    async def _groups(self, source: str, client: str, day: date) -> Families:
-        """The groups of k visitors or more: those of partners, and the pool of all others.
-
-        Those are counted anew, together: whoever came through two of them is one visitor of the pool.
-        """
-        of_partners = await self._cells(source, client, day, None)
-        own = {family: large(groups, self._k) for family, groups in of_partners.items()}
-        if all(len(own[family]) == len(groups) for family, groups in of_partners.items()):
-            return own
-        # Of one source all families have the same visitors, and so the same partners.
-        partners = next(iter(own.values()))
-        pooled = await self._cells(source, client, day, sorted(partners))
-        return {family: groups | large(pooled.get(family, {}), self._k) for family, groups in own.items()}
-
-    async def _cells(self, source: str, client: str, day: date, own: list[str] | None) -> Families:
-        """A client's visitors of a day by family, partner, what was said of them, and salt; all but those of `own` partners as
-        one group, POOL, when these are given.
-        """
-        params = _bounds(day) | {
-            "client": client,
-            "pooled": int(own is not None),
-            "own": ",".join(("-", *(own or ()))),  # a first one that no partner has: of none, 18.16 would make a text
-            "hash_bits": 64 - SALT_BITS,
-        }
+    async def _cells(self, source: str, client: str, day: date) -> dict[str, Groups]:
+        """A client's visitors of a day by family, partner, what was said of them, and salt."""
+        params = _bounds(day) | {"client": client, "hash_bits": 64 - SALT_BITS}
         sql = statement("audience_cells").replace("{{source}}", statement(source))
-        found: Families = {}
+        found: dict[str, Groups] = {}
         for row in await self._warehouse.query(sql, params):
             key = tuple(row["value"].split("\t"))
             cells = found.setdefault(row["family"], {}).setdefault(row["party"], {})

@@ -60,7 +60,7 @@ class Block(NamedTuple):
 
 
 class Visitor(NamedTuple):
-    """A click that is its visitor's first one that day, in one group. `who` is somebody's browser, whatever the salt."""
+    """A click that is its visitor's first one that day. `who` is somebody's browser, whatever the salt."""
 
     day: int
     partner: str
@@ -91,7 +91,7 @@ def visitors(blocks, pooled):
             group = ""
         values = {trait: row[trait] for trait in Trait if trait in row} | {"hour": str(row["at_ms"] % DAY_MS // 3_600_000)}
         who = row["visitor"] & (1 << 64 - SALT_BITS) - 1
-        seen.setdefault((day, group, row["visitor"]), Visitor(day, group, who, values))
+        seen.setdefault((day, row["visitor"]), Visitor(day, group, who, values))
     return list(seen.values())
 
 
@@ -326,6 +326,12 @@ ANN = Scope.partner("ann")
         pytest.param(
             [Block(D, SHOP, "ann", 30, 0, salt=s) for s in (1, 2)], "country", {"DE": 60}, id="what is told is the sum over salts"
         ),
+        pytest.param(
+            # Told of twice, ann's from FR would be 40 and ben's 30: so the one who came through ann alone would be from there.
+            [Block(D, SHOP, "ann", 40, 0), Block(D, SHOP, "ann", 35, 100, "FR"),
+             Block(D, SHOP, "ben", 40, 0, hour=10), Block(D, SHOP, "ben", 34, 100, "FR", hour=10)],
+            "country", {"DE": 40, "FR": 40}, id="who comes through two partners is told of with the first",
+        ),
         pytest.param([CROWD, Block(D, SHOP, "ann", 60, 0, "FR", hour=10)], "country", {"DE": 60}, id="the first visit counts"),
         pytest.param(
             [CROWD, CROWD._replace(start=100, hour=21, size=40), CROWD._replace(start=200, hour=10, size=50)],
@@ -355,8 +361,8 @@ def test_what_is_told(engine, blocks, by, expected):
 
 def test_each_scope_is_told_of_its_own_groups(engine):
     engine.begin(
-        [CROWD, CROWD._replace(partner="ben", size=40), CROWD._replace(client="store", size=50),
-         *(CROWD._replace(partner=partner, size=20, start=start) for partner, start in (("cid", 0), ("dan", 100)))]
+        [CROWD, CROWD._replace(partner="ben", size=40, start=100), CROWD._replace(client="store", size=50),
+         *(CROWD._replace(partner=partner, size=20, start=start) for partner, start in (("cid", 200), ("dan", 300)))]
     )  # fmt: skip
     engine.release()
     asked = {
@@ -463,6 +469,14 @@ def test_what_categories_are_told(engine, orders, forgotten, expected):
     engine.insert("forgotten", FORGET.columns, gone)
     engine.release()
     assert engine.ask(Scope.client(SHOP), "category") == expected
+
+
+def test_who_buys_through_two_partners_is_told_of_with_the_first_and_by_what_that_one_earned(engine):
+    engine.begin()
+    later = [row | {"at_ms": row["at_ms"] + 1000} for row in bought("hats", 40, partner="ben")]
+    engine.insert("affinities", AFFINITY.columns, [*later, *bought("shoes", 40)])
+    engine.release()
+    assert engine.ask(Scope.client(SHOP), "category") == engine.ask(ANN, "category") == {"shoes": 40}
 
 
 # ---- when

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixeld.domain.audience import FAMILIES, OTHER, Trait, large, partition, persons, release, rounded
+from pixeld.domain.audience import FAMILIES, OTHER, POOL, Trait, groups, partition, persons, release, rounded
 
 K = 10
 REST = (OTHER,)
@@ -49,16 +49,27 @@ def test_everybody_is_in_one_atom_and_every_atom_is_large_enough(cells, k):
     assert sum(atoms.values(), Counter()) == (everybody if persons(everybody) >= k else Counter())
 
 
-@given(st.dictionaries(st.sampled_from(["ann", "ben", ""]), CELLS), st.integers(1, 40))
-def test_a_release_is_of_large_groups_and_adds_up_alike_by_each_trait(groups, k):
-    told = list(release("technology", groups, k))
-    assert {atom.partner for atom in told} == set(large(groups, k))
+@given(st.dictionaries(st.sampled_from(["ann", "ben", "cid"]), CELLS), st.integers(1, 40))
+def test_a_release_is_of_large_groups_and_adds_up_alike_by_each_trait(by_partner, k):
+    released = groups(by_partner, k)
+    told = list(release("technology", released, k))
+    assert {atom.partner for atom in told} == set(released)
     assert all(atom.visitors == rounded(atom.visitors) for atom in told)
-    for partner, cells in large(groups, k).items():
+    for partner, cells in released.items():
         everybody = sum(cells.values(), Counter()).total()
         for trait in FAMILIES["technology"]:
             numbers = [atom.visitors for atom in told if (atom.partner, atom.trait) == (partner, trait)]
             assert abs(sum(numbers) - everybody) <= 5 * len(numbers)
+
+
+@given(st.dictionaries(st.sampled_from(["ann", "ben", "cid"]), CELLS), st.integers(1, 40))
+def test_everybody_is_in_one_group(by_partner, k):
+    found = groups(by_partner, k)
+    few = {partner: sum(cells.values(), Counter()) for partner, cells in by_partner.items() if partner not in found}
+    assert all(persons(tally) < k for tally in few.values())
+    together = sum(few.values(), Counter())
+    assert sum(found.get(POOL, {}).values(), Counter()) == (together if persons(together) >= k else Counter())
+    assert all(found[partner] == by_partner[partner] for partner in found if partner != POOL)
 
 
 def test_a_combination_that_few_have_keeps_its_device_if_that_is_enough():

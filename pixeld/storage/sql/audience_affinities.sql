@@ -1,18 +1,24 @@
+-- A client's buyers of a day, each once: which partner earned the first order, and the categories of what that partner earned.
 SELECT
-    party,
+    argMin(earner, first_ms) AS party,
     visitor,
-    [('category', arrayStringConcat(arraySort(groupUniqArray(category)), '\t'))] AS said
+    [('category', argMin(bought, first_ms))] AS said
 FROM
 (
     SELECT
-        if({pooled:UInt8} = 1, '', partner) AS party,
+        partner AS earner,
         visitor,
-        arrayJoin(splitByChar(',', categories)) AS category
-    FROM affinities
-    WHERE client = {client:String}
-        AND at >= toDateTime({from_s:UInt32}, 'UTC')
-        AND at < toDateTime({until_s:UInt32}, 'UTC')
-        AND NOT ({pooled:UInt8} = 1 AND has(splitByChar(',', {own:String}), partner))
-        AND click_id NOT IN (SELECT click_id FROM forgotten WHERE client = {client:String})
+        min(at_ms) AS first_ms,
+        arrayStringConcat(arraySort(groupUniqArray(category)), '\t') AS bought
+    FROM
+    (
+        SELECT partner, visitor, at_ms, arrayJoin(splitByChar(',', categories)) AS category
+        FROM affinities
+        WHERE client = {client:String}
+            AND at >= toDateTime({from_s:UInt32}, 'UTC')
+            AND at < toDateTime({until_s:UInt32}, 'UTC')
+            AND click_id NOT IN (SELECT click_id FROM forgotten WHERE client = {client:String})
+    )
+    GROUP BY partner, visitor
 )
-GROUP BY party, visitor
+GROUP BY visitor

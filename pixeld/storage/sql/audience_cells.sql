@@ -1,5 +1,4 @@
--- Different visitors of one client and day by partner (all of them, or without `own` as one), what was said of them, and salt. Each
--- visitor is in one row of each family: that of its first visit.
+-- Different visitors of one client and day by partner, what was said of them, and salt. Each visitor is in one row of each family.
 SELECT
     party,
     trait.1 AS family,

@@ -1,5 +1,6 @@
+-- A client's visitors of a day, each once: through which partner the first visit was, and what was said of it.
 SELECT
-    if({pooled:UInt8} = 1, '', partner) AS party,
+    argMin(partner, at_ms) AS party,
     visitor,
     [
         ('country', argMin(country, at_ms)),
@@ -13,5 +14,4 @@ WHERE client = {client:String}
     AND at >= toDateTime({from_s:UInt32}, 'UTC')
     AND at < toDateTime({until_s:UInt32}, 'UTC')
     AND quality = 'human'
-    AND NOT ({pooled:UInt8} = 1 AND has(splitByChar(',', {own:String}), partner))
-GROUP BY party, visitor
+GROUP BY visitor
