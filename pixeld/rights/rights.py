@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from pixeld.domain.events import TRAITS
 from pixeld.domain.subject import Subject, What
 from pixeld.errors import Unavailable
 from pixeld.rights.audit import Finding, judged
@@ -39,16 +40,20 @@ class Rights:
             await self._places.note("privacy/erased", None, proof, who)
             return proof | {"at_ms": self._places.clock(), "who": who}
 
-    async def export(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """All that is held on it, each with its place. NotFound for a partner that there isn't."""
+    async def export(self, subject: Subject, who: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """All that is held on it, each with its place, once that is noted. Of a partner's clicks not what they say of who
+        made them: it isn't the partner's. NotFound for a partner that there isn't.
+        """
         await self._settle()
         places = self._places
+        await places.note("privacy/exported", None, {"what": str(subject.what), "subject": subject.digest}, who)
+        hidden = TRAITS if subject.what is What.PARTNER else frozenset()
         sources = [places.database.rows(subject), places.queues.entries(subject)]
         if subject.what is What.PARTNER:
             sources.insert(0, places.people.records(subject.id))
         for source in sources:
-            async for item in source:
-                yield item
+            async for place, record in source:
+                yield place, {name: value for name, value in record.items() if name not in hidden}
 
     async def audit(self) -> list[Finding]:
         """What is held at every place, and where that isn't what the data map says."""

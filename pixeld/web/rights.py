@@ -22,7 +22,7 @@ async def erase(request: web.Request) -> web.Response:
 async def export(request: web.Request) -> web.StreamResponse:
     """All that is held on one, as one JSON document, a record a line: a partner may have millions."""
     subject = Subject.parse(await body(request))
-    items = request.app[keys.RIGHTS].export(subject)
+    items = request.app[keys.RIGHTS].export(subject, _WHO)
     first = await anext(items, None)  # what can't be done is said before anything is
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
     await response.prepare(request)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pixeld.domain.events import TRAITS
 from tests.process import Process, pixeld
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -239,6 +240,9 @@ async def test_the_command_line_exports_erases_and_audits(tmp_path):
             "clickhouse:clicks", "clickhouse:impressions", "clickhouse:order_events",
             "redis:pixeld:{registry}:members", "redis:pixeld:{registry}:partners",
         ]  # fmt: skip
+        assert not TRAITS & {name for item in json.loads(out)["held"] for name in item["record"]}, "of its visitors, not of it"
+        exported = [note["after"] for note in await notes(server) if note["what"] == "privacy/exported"]
+        assert [note["subject"] for note in exported] == [sha256(text.encode()).hexdigest() for text in ("blog", click)]
         code, out, errors = await command(server, "privacy", "audit")
         assert code == 0, out + errors
         assert re.search(r"clickhouse:clicks +1 +\S+ \S+ +395", out), out
