@@ -137,7 +137,16 @@ async def test_a_button_does_what_it_says(path, do, cookies, browse):
     page = await browse(path, "POST", f"pxref={click()}", OWN, do=do)
     assert page.status == 303 and page.set_cookies == cookies
     assert page.location == f"{'/my-data' if path == '/opt-out' else path}?done={do}"
-    assert (await browse(page.location)).one("p", class_="notice").text
+    kept = "ID=OPT_OUT" if do == "opt-out" else ""
+    assert (await browse(page.location, cookie=kept)).one("p", class_="notice").text
+
+
+@pytest.mark.parametrize(
+    ("cookie", "said"), [("ID=OPT_OUT", "You have opted out."), ("", "did not keep")], ids=["a browser that keeps it", "one that doesn't"]
+)
+async def test_nobody_is_told_to_have_opted_out_who_has_not(cookie, said, browse):
+    for path in ("/my-data", "/t/acme/opt-out"):
+        assert said in (await browse(f"{path}?done=opt-out", cookie=cookie)).one("p", class_="notice").text
 
 
 async def test_a_card_stays_a_card(browse):

@@ -26,6 +26,7 @@ _DONE = {
     OUT: "You have opted out.",
     IN: "You have opted in again.",
 }  # fmt: skip
+_NOT_KEPT = "Your browser did not keep that you have opted out. Allow this site's cookies, use https://, and do it again."
 _TITLES = {
     403: "This could not be done",
     404: "There is no such page",
@@ -64,7 +65,7 @@ def page(request: web.Request, template: str, /, status: int = 200, **values: An
     common = {
         "opted_out": opted_out(request),
         "gpc": gpc(request),
-        "done": _DONE.get(request.query.get("done", ""), ""),
+        "done": _done(request),
         "here": request.path,
         "card": False,
     }
@@ -83,6 +84,12 @@ def see_other(request: web.Request, path: str, *cookies: str) -> web.Response:
     for cookie in cookies:
         response.headers.add(hdrs.SET_COOKIE, cookie)
     return _with_policy(request, response)
+
+
+def _done(request: web.Request) -> str:
+    """What a button has done. A browser that keeps no cookies, or a page without TLS, has not opted out."""
+    done = request.query.get("done", "")
+    return _NOT_KEPT if done == OUT and not opted_out(request) else _DONE.get(done, "")
 
 
 def _with_policy(request: web.Request, response: web.Response) -> web.Response:
