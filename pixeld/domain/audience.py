@@ -23,14 +23,17 @@ whatever can be known to lie within another differs from it by nobody, or by who
 - *Time of asking.* A late event would be the difference between two versions of a day. There is one version.
 - *Other reports.* They count by day, partner and label, by nothing of the visitor; subtracting gives the size of a group at
   most, which its owner knows anyway. (Exact counts by trait are for operators with a permission.) The clock time of a visit is
-  no secret from them: an order's own time is in the list of orders. By the hour of the day, too, it is told from here alone.
+  no secret from them: an order's own is in the list of orders, and a report that is asked for every minute, or for the days of
+  several time zones, tells when visits came. What is told here is how many came at an hour, not what else they have in common.
 
 **Who counts as distinct.** A new salt makes the same person another visitor, be it for a restart or for a second server. A
 number says which salt it is of (SALT_BITS), and a set has as many visitors as the salt that knows most of them: never more
 than there were addresses and browsers. What is shown is the sum, as in every report.
 
 **What it does not do.** It does not help against somebody who already knows all but one of k visitors, or who sends k - 1 of
-his own: that is so with every rule that counts heads. Nor does it count one person with two browsers as one.
+his own: that is so with every rule that counts heads. Whoever leads one crowd on two days, or to two clients, and the second
+time without somebody, is kept from the difference by nothing but the rounding. Nor does it count one person with two browsers
+as one.
 """
 
 from __future__ import annotations
