@@ -60,8 +60,10 @@ def base64url(bits):
     return urlsafe_b64encode(int(whole, 2).to_bytes(len(whole) // 8)).decode()[: -(-len(bits) // 6)]
 
 
-def tc(purposes=(), vendors=(), ranges=None, version=2):
-    """A TC string's core: consents to `purposes`, and to `vendors` or to `ranges` of them."""
+def tc(purposes=(), vendors=(), ranges=None, version=2, interests=(), restrictions=()):
+    """A TC string's core: consents to `purposes`, and to `vendors` or to `ranges` of them; legitimate interests; and what the
+    publisher restricts: (purpose, kind, first vendor, last vendor).
+    """
     most = max([*vendors, *(last for _, last in ranges or [])], default=0)
     head = f"{version:06b}" + "0" * 72 + f"{10:012b}" + "0" * 18 + f"{4:06b}{13:06b}" + f"{100:012b}{4:06b}" + "00" + "0" * 12
     assert len(head) == 152
@@ -72,6 +74,10 @@ def tc(purposes=(), vendors=(), ranges=None, version=2):
         bits += f"1{len(ranges):012b}"
         for first, last in ranges:
             bits += f"0{first:016b}" if first == last else f"1{first:016b}{last:016b}"
+    most = max(interests, default=0)
+    bits += f"{most:016b}0" + "".join(str(int(n in interests)) for n in range(1, most + 1)) + f"{len(restrictions):012b}"
+    for purpose, kind, first, last in restrictions:
+        bits += f"{purpose:06b}{kind:02b}{1:012b}" + (f"0{first:016b}" if first == last else f"1{first:016b}{last:016b}")
     return base64url(bits)
 
 

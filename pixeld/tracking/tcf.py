@@ -9,12 +9,14 @@ from pixeld.domain.consent import Say
 from pixeld.tracking.bits import Bits
 
 # Where fields of the core begin, in bits.
-_PURPOSE_CONSENTS, _MAX_VENDOR, _VENDORS = 152, 213, 230
+_PURPOSE_CONSENTS, _MAX_VENDOR = 152, 213
 _STORE, _MEASURE = 1, 7  # purposes: store and/or access information on a device; measure advertising performance
+_NOT_ALLOWED, _BY_INTEREST = 0, 2  # restrictions of a vendor's purpose by the publisher; 1 asks for consent, as is done here
 
 
 def says(text: str, vendor: int) -> Say:
-    """YES when the visitor consents to purposes 1 and 7, and to `vendor` (0: none was given to us, and none is asked about).
+    """YES when the visitor consents to purposes 1 and 7, and to `vendor` (0: we have none, and none is asked about), and the
+    publisher keeps that vendor from neither purpose.
 
     ValueError when that can't be read. The core comes first, whatever further segments say more about.
     """
@@ -24,26 +26,43 @@ def says(text: str, vendor: int) -> Say:
     bits.at = _PURPOSE_CONSENTS
     purposes = bits.take(24)
     bits.at = _MAX_VENDOR
-    most, by_range = bits.take(16), bits.take(1)  # read though nobody may ask: a string that ends before is cut off
+    bits.take(17)  # read though nobody may ask: a string that ends before is cut off
     if not all(purposes >> 24 - purpose & 1 for purpose in (_STORE, _MEASURE)):
         return Say.NO
     if not vendor:
         return Say.YES
-    consents = _in_ranges(bits, vendor) if by_range else _in_field(bits, vendor, most)
-    return Say.YES if consents else Say.NO
+    bits.at = _MAX_VENDOR
+    if not _among(bits, vendor):
+        return Say.NO
+    _among(bits, vendor)  # whose legitimate interest nobody objects to; passed over
+    return Say.NO if _restricted(bits, vendor) else Say.YES
 
 
-def _in_field(bits: Bits, vendor: int, most: int) -> bool:
-    if vendor > most:
-        return False
-    bits.at = _VENDORS + vendor - 1
-    return bool(bits.take(1))
+def _among(bits: Bits, vendor: int) -> bool:
+    """Whether a vendor is in the set that comes next, which is read to its end."""
+    most, by_range = bits.take(16), bits.take(1)
+    if by_range:
+        return _in_ranges(bits, vendor)
+    begin = bits.at
+    bits.at = begin + vendor - 1
+    found = vendor <= most and bool(bits.take(1))
+    bits.at = begin + most
+    return found
+
+
+def _restricted(bits: Bits, vendor: int) -> bool:
+    found = False
+    for _ in range(bits.take(12)):
+        purpose, kind = bits.take(6), bits.take(2)
+        concerned = _in_ranges(bits, vendor)
+        found |= concerned and purpose in (_STORE, _MEASURE) and kind in (_NOT_ALLOWED, _BY_INTEREST)
+    return found
 
 
 def _in_ranges(bits: Bits, vendor: int) -> bool:
+    found = False
     for _ in range(bits.take(12)):
         is_range, first = bits.take(1), bits.take(16)
         last = bits.take(16) if is_range else first
-        if first <= vendor <= last:
-            return True
-    return False
+        found |= first <= vendor <= last
+    return found

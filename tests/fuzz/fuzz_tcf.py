@@ -23,24 +23,46 @@ def reference(string, vendor):
         return Say.NO
     if not vendor:
         return Say.YES
-    most = int(bits[213:229], 2)
-    if bits[229] == "0":
-        if vendor > most:
+    try:
+        consents, at = in_set(bits, 213, vendor)
+        if not consents:
             return Say.NO
-        place = 230 + vendor - 1
-        return None if place >= len(bits) else Say.YES if bits[place] == "1" else Say.NO
-    if len(bits) < 242:
+        _, at = in_set(bits, at, vendor)
+        count, at = number(bits, at, 12)
+        kept_from = set()
+        for _ in range(count):
+            (purpose, at), (kind, at) = number(bits, at, 6), number(bits, at + 6, 2)
+            concerned, at = in_ranges(bits, at, vendor)
+            if concerned:
+                kept_from.add((purpose, kind))
+    except IndexError:
         return None
-    at = 242
-    for _ in range(int(bits[230:242], 2)):
-        size = 33 if bits[at : at + 1] == "1" else 17
-        if at + size > len(bits):
-            return None
-        first, last = int(bits[at + 1 : at + 17], 2), int(bits[at + size - 16 : at + size], 2)
-        if first <= vendor <= last:
-            return Say.YES
-        at += size
-    return Say.NO
+    return Say.NO if kept_from & {(1, 0), (1, 2), (7, 0), (7, 2)} else Say.YES
+
+
+def number(bits, at, size):
+    """The number that stands there, and where the next one does."""
+    if at + size > len(bits):
+        raise IndexError(at)
+    return int(bits[at : at + size], 2), at + size
+
+
+def in_set(bits, at, vendor):
+    (most, at), (by_range, at) = number(bits, at, 16), number(bits, at + 16, 1)
+    if by_range:
+        return in_ranges(bits, at, vendor)
+    return vendor <= most and bits[at + vendor - 1] == "1", at + most
+
+
+def in_ranges(bits, at, vendor):
+    found = False
+    count, at = number(bits, at, 12)
+    for _ in range(count):
+        is_range, at = number(bits, at, 1)
+        first, at = number(bits, at, 16)
+        last, at = number(bits, at, 16) if is_range else (first, at)
+        found |= vendor in range(first, last + 1)
+    return found, at
 
 
 def compare(string, vendor):

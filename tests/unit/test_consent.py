@@ -258,6 +258,34 @@ def test_vendors_of_reference_strings(text, vendors):
     assert tcf.says(text, 0) is NO
 
 
+@pytest.mark.parametrize(
+    ("restrictions", "said"),
+    [
+        pytest.param([], YES, id="none"),
+        pytest.param([(7, 0, 75, 75)], NO, id="measuring not allowed"),
+        pytest.param([(1, 0, 70, 80)], NO, id="storing not allowed, a range"),
+        pytest.param([(7, 2, 75, 75)], NO, id="legitimate interest only, which isn't asked for"),
+        pytest.param([(7, 1, 75, 75)], YES, id="consent only, which there is"),
+        pytest.param([(2, 0, 75, 75)], YES, id="another purpose"),
+        pytest.param([(7, 0, 74, 74), (7, 0, 76, 80)], YES, id="other vendors"),
+        pytest.param([(2, 0, 1, 9), (7, 1, 75, 75), (7, 0, 9, 99)], NO, id="the last of several"),
+    ],
+)
+@pytest.mark.parametrize("interests", [(), (3, 75)], ids=["no legitimate interests", "some before"])
+@pytest.mark.parametrize("vendors", [{"vendors": [75, 80]}, {"ranges": [(2, 2), (70, 80)]}, {"ranges": [(75, 75), (80, 80)]}], ids=str)
+def test_what_the_publisher_restricts(restrictions, said, interests, vendors):
+    text = consent.tc((1, 7), **vendors, interests=interests, restrictions=restrictions)
+    assert tcf.says(text, 75) is said
+    assert tcf.says(text, 0) is YES, "of no vendor nothing is asked"
+
+
+def test_a_string_that_ends_before_its_restrictions_is_cut_off():
+    text = consent.tc((1, 7), [75], restrictions=[(2, 0, 75, 75)])
+    for end in range(40, len(text)):
+        with pytest.raises(ValueError, match="short"):
+            tcf.says(text[:end], 75)
+
+
 def test_sections_of_a_reference_string():
     assert gpp.says(ALL_US, range(6, 28), 0) is NOTHING
     assert gpp.says(ALL_US, [2], 0) is NO
