@@ -243,7 +243,7 @@ class Away:
 OF_REDIS = {"/register", "/confirm/{token}", "/second-factor/{token}", "/welcome/{token}"}
 #: What is made of reports: all that is missing without ClickHouse. The operator's overview leaves its figures out instead.
 OF_CLICKHOUSE = {
-    "/performance", "/performance.csv", "/partner", "/partner/transactions", "/client", "/client/orders",
+    "/performance", "/performance.csv", "/audience", "/partner", "/partner/transactions", "/client", "/client/orders",
 }  # fmt: skip
 
 
