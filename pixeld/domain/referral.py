@@ -38,9 +38,19 @@ def held(header: str, name: str) -> bool:
     return name in header and any(pair.partition("=")[0].strip(" \t") == name for pair in header.split(";"))
 
 
-def write(click_id: str, earlier: list[str]) -> str:
-    """The cookie's value after a click: at most MAX_CLICKS click ids, newest first."""
-    return ".".join((click_id, *earlier[: MAX_CLICKS - 1]))
+def write(click_id: str, earlier: list[str], since_s: int = 0) -> str:
+    """The cookie's value after a click: at most MAX_CLICKS click ids, newest first, and none of before `since_s`, however
+    often its visitor comes back.
+    """
+    return ".".join((click_id, *since(earlier[: MAX_CLICKS - 1], since_s)))
+
+
+def since(click_ids: list[str], since_s: int) -> list[str]:
+    """Those of click ids, newest first, that say that they are no older than that."""
+    end = len(click_ids)
+    while end and claimed_at(click_ids[end - 1]) < since_s:  # from the oldest: mostly one look
+        end -= 1
+    return click_ids[:end]
 
 
 def merged(*several: list[str]) -> list[str]:

@@ -78,6 +78,7 @@ class Intake:
             settings.landing_cookie,
             honour_dnt=settings.honour_dnt,
             tcf_vendor_id=settings.tcf_vendor_id,
+            cookie_days=self._policy.cookie_days(settings.referral_cookie, settings.landing_cookie),
         )
 
 

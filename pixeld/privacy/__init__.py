@@ -37,6 +37,7 @@ class Policy:
     json: bytes
     kept_days: Mapping[str, int | None]  #: of each table that the map names; None is without limit
     promises: Mapping[str, int | None]  #: the same of every place
+    cookies: Mapping[str, int | None]  #: and of every cookie
 
     @classmethod
     def from_map(cls, data_map: DataMap) -> Policy:
@@ -53,7 +54,11 @@ class Policy:
             intro = f'The privacy data map gives a policy that must not be sent, CP="{compact}":'
             raise PolicyError("\n  - ".join([intro, *problems]))
         page, json = privacy_page(data_map), privacy_json(data_map)
-        return cls(compact, xml, page, json, data_map.kept_days, data_map.promises)
+        return cls(compact, xml, page, json, data_map.kept_days, data_map.promises, data_map.cookies)
+
+    def cookie_days(self, *names: str) -> int | None:
+        """How long the map lets cookies of these names live; None where it sets no limit."""
+        return min((days for name in names if (days := self.cookies.get(name)) is not None), default=None)
 
 
 def default_map() -> DataMap:

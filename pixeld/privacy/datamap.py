@@ -154,6 +154,12 @@ class DataMap:
         files = {f"file:{name}": days for places, days in said for name in places.files}
         return keys | files | {f"clickhouse:{table}": days for table, days in self.kept_days.items()}
 
+    @property
+    def cookies(self) -> dict[str, int | None]:
+        """For each cookie of visitors, how many days it lives at most; None is without limit."""
+        items = [item for statement in self.statements for item in statement.data]
+        return {name: item.kept_days for item in items for name in item.places.cookies}
+
     def tables(self) -> Iterator[tuple[str, int | None]]:
         """Each table, with how many days its rows stay, as often as that is said."""
         said = [(item.places, item.kept_days) for statement in self.statements for item in statement.data]

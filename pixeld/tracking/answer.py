@@ -56,8 +56,9 @@ _Found = tuple[Kind, Shop, str]  # what a path names: kind, client, and partner 
 class Tracker:
     """Answers for one snapshot of the registry; `snapshot` None means that it has not been read yet.
 
-    `random(n)` gives n unguessable bytes. `tcf_vendor_id` is the operator's own id on the IAB's list, 0 for none. `answer`
-    raises NotTracking for a page's address, and nothing else for any request.
+    `random(n)` gives n unguessable bytes. `tcf_vendor_id` is the operator's own id on the IAB's list, 0 for none.
+    `cookie_days` is how long cookies may keep a click, None for as long as the client's window. `answer` raises NotTracking
+    for a page's address, and nothing else for any request.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Tracker:
         *,
         honour_dnt: bool = False,
         tcf_vendor_id: int = 0,
+        cookie_days: int | None = None,
     ) -> None:
         self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
         self._referral_cookie, self._landing_cookie = referral_cookie, landing_cookie
-        self._honour_dnt, self._tcf_vendor_id = honour_dnt, tcf_vendor_id
+        self._honour_dnt, self._tcf_vendor_id, self._cookie_days = honour_dnt, tcf_vendor_id, cookie_days
         self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
         self._own: Mapping[str, Mapping[str, tuple[Terms, ...]]] = snapshot.own_terms if snapshot else {}
         self._shops: dict[str, Shop] = {}
@@ -162,7 +164,8 @@ class Tracker:
         if client is None:
             return None
         approved, own = self._approved.get(client_id, frozenset()), self._own.get(client_id, {})
-        shop = Shop(client, approved, own, self._replies, self._referral_cookie, self._landing_cookie)
+        cookies = self._referral_cookie, self._landing_cookie, self._cookie_days
+        shop = Shop(client, approved, own, self._replies, *cookies)
         self._shops[client_id] = shop
         return shop
 
@@ -221,7 +224,7 @@ class Tracker:
             else:
                 earlier = referral.read(cookie, self._referral_cookie)
                 visit = "returning" if earlier else "new"
-                clicks = referral.write(click_id, earlier)
+                clicks = referral.write(click_id, earlier, now_ms // 1000 - shop.cookie_s)
                 before, between, after = shop.redirect
                 head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
@@ -338,6 +341,7 @@ class Tracker:
         if shop.client.stateless:
             return self._replies.ok, None, (LANDING.name, OK)
         clicks = referral.merged([click_id], referral.read(cookie, self._landing_cookie))[: referral.MAX_CLICKS]
+        clicks = referral.since(clicks, now_ms // 1000 - shop.cookie_s)
         before, after = shop.beacon
         return Reply(b"%s%s%s" % (before, ".".join(clicks).encode(), after), GIF), None, (LANDING.name, OK)
 

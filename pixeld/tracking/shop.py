@@ -16,8 +16,8 @@ class Shop:
     """One client, with everything computed that doesn't depend on a request."""
 
     __slots__ = (
-        "approved", "beacon", "client", "common", "deletion", "deletion_landed", "hosts", "landing", "lock_s", "own",
-        "redirect", "redirect_bare", "verdict", "window_s",
+        "approved", "beacon", "client", "common", "cookie_s", "deletion", "deletion_landed", "hosts", "landing", "lock_s",
+        "own", "redirect", "redirect_bare", "verdict", "window_s",
     )  # fmt: skip
 
     def __init__(
@@ -28,17 +28,20 @@ class Shop:
         replies: Replies,
         referral_cookie: str,
         landing_cookie: str,
+        cookie_days: int | None,
     ) -> None:
         self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
         self.common = rates(client.commission, client.currency)
         #: What the orders of partners with terms of their own earn, and those of nobody.
         self.own = {partner: rates(terms, client.currency) + self.common for partner, terms in own.items()} | {"": ()}
         self.window_s = client.window_days * _DAY_S
+        #: How long cookies keep a click: for as long as an order may count for it, if the privacy policy allows that.
+        self.cookie_s = self.window_s if cookie_days is None else min(self.window_s, cookie_days * _DAY_S)
         self.hosts = client.hosts
         self.landing = client.landing_url.encode()
-        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.window_s)
+        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.cookie_s)
         self.redirect_bare = replies.without_cookie(self.redirect)
-        self.beacon = replies.gif_with_cookie(landing_cookie, self.window_s)
+        self.beacon = replies.gif_with_cookie(landing_cookie, self.cookie_s)
         self.deletion = replies.deletion(client.id, referral_cookie)
         self.deletion_landed = replies.deletion_landed(landing_cookie)
         #: What is decided about a request without signals; empty where that depends on the country.

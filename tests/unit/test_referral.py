@@ -50,6 +50,12 @@ def test_a_cookie_holds_eight_clicks_at_most_newest_first():
     assert len(value) == 8 * 64 + 7
 
 
+def test_a_cookie_forgets_clicks_that_are_too_old_however_often_its_visitor_comes_back():
+    new, old, older = click(age_s=0), click(age_s=WINDOW), click(age_s=WINDOW + 1)
+    assert referral.write(new, [A, old, older, older], NOW - WINDOW) == f"{new}.{A}.{old}"
+    assert referral.write(new, [older], NOW - WINDOW) == new
+
+
 C = click("mag", age_s=7200)
 
 
