@@ -17,6 +17,8 @@ from pixeld.storage import migrations
 from pixeld.storage.warehouse import Warehouse
 
 KeptDays = Mapping[str, int | None]  # for each table; None is without limit
+#: ClickHouse's times end in 2106. What would go later may go at once: a time and too many days are one in the past.
+MOST_DAYS = 20_000
 
 
 @cache
@@ -27,11 +29,18 @@ def ages() -> dict[str, str]:
 
 
 def check(kept_days: KeptDays) -> None:
-    """SettingsError when the map doesn't say how long some table keeps its rows."""
+    """SettingsError when the map doesn't say how long some table keeps its rows, or says more than ClickHouse can count."""
     if missing := sorted(ages().keys() - kept_days.keys()):
         raise SettingsError(
             f"the privacy data map names no column of {', '.join(missing)}, so that nobody can tell how long its rows are "
             "to be kept; name its columns with a kept_days, as config/privacy.toml does"
+        )
+    long = {table: days for table in sorted(ages()) if (days := kept_days[table]) is not None and days > MOST_DAYS}
+    if long:
+        said = ", ".join(f"{days} days for {table}" for table, days in long.items())
+        raise SettingsError(
+            f"the privacy data map says {said}, and ClickHouse's clock ends in 2106, so that such rows might go at once; say "
+            f"{MOST_DAYS} or less, or leave kept_days out to keep them without limit"
         )
 
 

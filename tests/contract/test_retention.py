@@ -81,3 +81,14 @@ async def test_a_month_is_dropped_once_its_last_moment_is_past(warehouse):
 def test_a_map_that_says_nothing_of_a_table_is_refused_by_its_name():
     with pytest.raises(SettingsError, match="names no column of clicks, so that"):
         retention.check({table: days for table, days in KEPT.items() if table != "clicks"})
+
+
+async def test_more_days_than_there_are_until_2106_are_refused_and_the_most_that_are_allowed_end_in_time(warehouse):
+    with pytest.raises(SettingsError, match="says 36500 days for clicks, and .* say 20000 or less"):
+        retention.check(KEPT | {"clicks": 36_500})
+    retention.check(KEPT | {"clicks": retention.MOST_DAYS, "impressions": None})
+    sql = "SELECT toUInt32(toDateTime('2050-01-01 00:00:00', 'UTC') + INTERVAL {} DAY) AS s"
+    ((most,), (too_many,)) = [
+        tuple((await warehouse.query(sql.format(days), {}))[0].values()) for days in (retention.MOST_DAYS, 36_500)
+    ]
+    assert too_many < datetime(2050, 1, 1, tzinfo=UTC).timestamp() < most
