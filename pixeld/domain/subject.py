@@ -69,13 +69,34 @@ class Subject:
         return sha256(self.text.encode()).hexdigest()
 
     def is_in(self, data: bytes) -> bool:
-        """Whether encoded events are about it; where they can't be read, whether its name stands in them. Of a partner's, its
-        clicks and impressions: orders are what it is owed.
+        """Whether one of encoded events is about it; of a line that can't be read, whether its whole name stands there. Of a
+        partner's, its clicks and impressions: orders are what it is owed.
         """
+        return self.without(data) != data
+
+    def without(self, data: bytes) -> bytes:
+        """Encoded events without those about it, all others as they were. A click's orders stay, as the shop's own facts, and
+        forget which click it was.
+        """
+        return b"".join(map(self._left, data.splitlines(keepends=True)))
+
+    def within(self, data: bytes) -> bytes:
+        """Of encoded events, those about it."""
+        return b"".join(line for line in data.splitlines(keepends=True) if self.is_in(line))
+
+    def _left(self, line: bytes) -> bytes:
+        """What stays of one event's line."""
         try:
-            return any(self._is(dict(zip(kind.columns, values, strict=True))) for kind, values in decode(data))
+            found = list(decode(line))
         except ValueError:
-            return all(orjson.dumps(name)[1:-1] in data for name in filter(None, (self.client, self.id)))
+            return b"" if all(_named(name, line) for name in filter(None, (self.client, self.id))) else line
+        for kind, values in found:
+            event = dict(zip(kind.columns, values, strict=True))
+            if self._is(event):
+                if self.what is What.CLICK and "order_id" in event:
+                    return kind.encode(*{**event, "click_id": "", "clicked_at": 0}.values())
+                return b""
+        return line
 
     def _is(self, event: Mapping[str, str | int]) -> bool:
         if self.what is What.PARTNER:
@@ -83,6 +104,11 @@ class Subject:
         if self.what is What.ORDER:
             return (event.get("client"), event.get("order_id")) == (self.client, self.id)
         return event.get("click_id") == self.id
+
+
+def _named(name: str, line: bytes) -> bool:
+    """Whether a line that can't be read has a name in it that is not a part of a longer one."""
+    return re.search(rb"(?<![\w-])%b(?![\w-])" % re.escape(orjson.dumps(name)[1:-1]), line, re.ASCII) is not None
 
 
 class Held(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -67,14 +67,24 @@ redis.call('HSET', KEYS[1], 'first', ARGV[2], 'last', ARGV[3], 'rows', ARGV[4], 
 return 1
 """
 # A stream keeps the bytes of a deleted entry for as long as one of its neighbours is there, and writes them into the
-# append-only file, too: so what is left of it is written anew, elsewhere, and takes its place at once.
+# append-only file, too: so what is left of it is written anew, elsewhere, and takes its place at once. ARGV has ids of
+# entries, and what their `event` is from now on; nothing, for those that go.
 _ANEW = """#!lua flags=allow-oom
 local left = redis.call('XRANGE', KEYS[1], '-', '+')
 redis.call('DEL', KEYS[2])
 if #left == 0 then return 0 end
-for _, entry in ipairs(left) do redis.call('XADD', KEYS[2], entry[1], unpack(entry[2])) end
-redis.call('RENAME', KEYS[2], KEYS[1])
-return #left
+local changed, kept = {}, 0
+for i = 1, #ARGV, 2 do changed[ARGV[i]] = ARGV[i + 1] end
+for _, entry in ipairs(left) do
+  local fields, event = entry[2], changed[entry[1]]
+  if event ~= '' then
+    for i = 1, #fields, 2 do if event and fields[i] == 'event' then fields[i + 1] = event end end
+    redis.call('XADD', KEYS[2], entry[1], unpack(fields))
+    kept = kept + 1
+  end
+end
+if kept == 0 then redis.call('DEL', KEYS[1]) else redis.call('RENAME', KEYS[2], KEYS[1]) end
+return kept
 """
 
 
@@ -204,13 +214,13 @@ class RedisQueue:
                 yield id.decode(), {name.decode(): value for name, value in fields.items()}
             after = f"({page[-1][0].decode()}" if len(page) == _PAGE else ""
 
-    async def erase(self, dead_letters: Sequence[str]) -> None:
-        """Delete dead letters, by their ids in the stream, and of them and of chunks that were trimmed the last byte."""
-        if dead_letters:
-            with failures("deleting dead letters"):
-                await self._redis.xdel(self._dead, *dead_letters)
-        for stream in (self._stream, self._dead):
-            await self._script("writing a stream anew", _ANEW, [stream, f"{stream}:anew"], [])
+    async def erase(self, dead_letters: Mapping[str, bytes]) -> None:
+        """Change dead letters, by their ids in the stream, to what is left of them, which may be nothing; and delete, to the
+        last byte, what they were and what was trimmed.
+        """
+        changed = [value for letter in dead_letters.items() for value in letter]
+        for stream, args in ((self._stream, []), (self._dead, changed)):
+            await self._script("writing a stream anew", _ANEW, [stream, f"{stream}:anew"], args)
 
     async def trim(self, upto: ChunkId) -> None:
         """Forget every chunk up to and including `upto`."""

@@ -64,7 +64,8 @@ class Traces:
         for node in await nodes(self._redis):
             queue = RedisQueue(self._redis, node)
             await queue.trim(await queue.flushed())
-            await queue.erase(list(await self._dead(node, subject)))
+            letters = await self._dead(node, subject)
+            await queue.erase({id: subject.without(letter["event"]) for id, letter in letters.items()})
         if subject.what is What.ORDER:
             with failures("deleting a decision"):
                 await self._redis.delete(keys.decision(subject.client, subject.id))
@@ -92,7 +93,8 @@ class Traces:
     async def entries(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         for node in await nodes(self._redis):
             for letter in (await self._dead(node, subject)).values():
-                yield _DEAD, {name: value.decode(errors="replace") for name, value in letter.items()}
+                about = letter | {"event": subject.within(letter["event"])}
+                yield _DEAD, {name: value.decode(errors="replace") for name, value in about.items()}
         if subject.what is What.ORDER:
             with failures("reading a decision"):
                 made = await self._redis.get(keys.decision(subject.client, subject.id))

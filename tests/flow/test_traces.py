@@ -65,6 +65,25 @@ async def test_a_dead_letter_leaves_the_file_and_its_neighbours_stay(own):
     assert "kept-1" in on_disk(directory)
 
 
+async def test_of_a_dead_letter_of_many_only_what_is_about_it_is_told_and_leaves(own):
+    queue, redis, directory = own
+    values = {"at_ms": 1_800_000_000_000, "client": "shop", "order_id": "4711", "click_id": CLICK_ID.id, "clicked_at": 9}
+    order, forgetful = [
+        ORDER.encode(*(given.get(name, "") for name in ORDER.columns)) for given in (values, values | {"click_id": "", "clicked_at": 0})
+    ]
+    torn = b'["c",17,"torn'
+    await queue.bury([("e-1", "why", click("kept-1") + order + click(CLICK_ID.id) + torn)])
+    held = Traces(redis, [])
+    assert [item["event"] async for _, item in held.entries(CLICK_ID)] == [(order + click(CLICK_ID.id)).decode()]
+    await held.erase(CLICK_ID)
+    await held.rewrite()
+    assert await held.count(CLICK_ID) == {}
+    assert [letter async for _, letter in queue.dead_letters()] == [
+        {"id": b"e-1", "reason": b"why", "event": click("kept-1") + forgetful + torn}
+    ]
+    await gone(directory, CLICK_ID.id)
+
+
 async def test_a_flushed_chunk_leaves_the_file_and_the_next_one_stays_as_it_was(own):
     queue, redis, directory = own
     chunks = [(ChunkId(1, n), click(name)) for n, name in enumerate(["earlier", CLICK_ID.id, "waits"])]

@@ -71,15 +71,43 @@ def test_what_is_no_subject_is_refused(asked):
         (PARTNER, event(IMPRESSION, partner="blog"), True),
         (PARTNER, event(ORDER, partner="blog"), False),
         (PARTNER, event(CLICK, partner="deals", s1="blog"), False),
+        (PARTNER, b'["c",1,"shop","my-blog","human", torn', False),
+        (PARTNER, b'["c",1,"shop","blog","human", torn', True),
     ],
     ids=[
         "its click", "its order", "another's label", "among others", "unreadable, with its name", "the order", "its decision",
         "another client's", "unreadable, with both names", "unreadable, with one", "its impression", "its order: owed to it",
-        "another's label that is its name",
+        "another's label that is its name", "unreadable, with a longer name", "unreadable, with the name of a partner",
     ],
 )  # fmt: skip
 def test_whether_an_event_is_about_it(subject, data, about):
     assert subject.is_in(data) is about
+
+
+OTHERS = event(CLICK, click_id="another", s1="a-click-id"), event(ORDER, client="shop", order_id="4711/a", amount_minor=4990)
+
+
+@pytest.mark.parametrize(
+    ("subject", "own", "left"),
+    [
+        (CLICK_ID, event(CLICK, click_id="a-click-id"), b""),
+        (
+            CLICK_ID,
+            event(ORDER, client="shop", order_id="1", partner="blog", click_id="a-click-id", amount_minor=4990),
+            event(ORDER, client="shop", order_id="1", partner="blog", clicked_at=0, amount_minor=4990),
+        ),
+        (CLICK_ID, b'["c",torn a-click-id\n', b""),
+        (ORDERED, event(ORDER, client="shop", order_id="4711/b"), b""),
+        (PARTNER, event(CLICK, partner="blog"), b""),
+    ],
+    ids=["its click", "its order forgets it", "a torn line", "an order", "a partner's click"],
+)
+@pytest.mark.parametrize("torn", [b"", b'["c",torn another\n'], ids=["readable", "with a torn line"])
+def test_what_is_left_of_events_is_all_that_is_others(subject, own, left, torn):
+    before, after = OTHERS
+    assert subject.without(before + torn + own + after) == before + torn + left + after
+    assert subject.within(before + torn + own + after) == own
+    assert not subject.is_in(before + torn + left + after)
 
 
 TABLES = {
