@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pixeld.domain.events import AFFINITY, ORDER
 from pixeld.domain.subject import LABELS, Held, Subject, What
 from pixeld.errors import Unavailable, WarehouseAway
 from pixeld.storage.warehouse import Warehouse, escaped
@@ -44,8 +45,8 @@ def rules(subject: Subject, tables: Mapping[str, Sequence[str]]) -> list[Rule]:
     """The tables that hold something about a subject, by their columns.
 
     A click's row is deleted, and what hangs on it; but an order is the shop's own fact, and only forgets which click it was.
-    An order goes whole. A partner's clicks, impressions and orders stay under its bare id; the first two without what it wrote
-    about them, and without click ids.
+    An order goes whole; for what lies beside it see `Holdings._bought`. A partner's clicks, impressions and orders stay under
+    its bare id; the first two without what it wrote about them, and without click ids.
     """
     found = []
     for table, columns in sorted(tables.items()):
@@ -107,7 +108,7 @@ class Holdings:
 
     async def rows(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         tables = await self._tables()
-        for rule in rules(subject, tables):
+        for rule in await self._rules(subject):
             for when in await self._days(rule) if "at" in tables[rule.table] else [""]:
                 async for row in self._pages(rule, tables[rule.table], when):
                     yield f"clickhouse:{rule.table}", row
@@ -143,7 +144,24 @@ class Holdings:
         return found
 
     async def _rules(self, subject: Subject) -> list[Rule]:
-        return rules(subject, await self._tables())
+        tables = await self._tables()
+        return [*await self._bought(subject, tables), *rules(subject, tables)]
+
+    async def _bought(self, subject: Subject, tables: Mapping[str, Sequence[str]]) -> list[Rule]:
+        """What an order says of what was bought: beside it, under its click and the moment when it came. So it goes first, as
+        nothing leads there once the order is gone.
+        """
+        if subject.what is not What.ORDER or not {AFFINITY.table, ORDER.table} <= tables.keys():
+            return []
+        (order,) = rules(subject, {ORDER.table: tables[ORDER.table]})
+        sql = f"SELECT DISTINCT at_ms, hex(SHA256(click_id)) AS click FROM {ORDER.table} "  # noqa: S608 - as below
+        rows = await self._warehouse.query(f"{sql} WHERE ({order.held}) AND click_id != ''", {})
+        if not rows:
+            return []
+        clicks = ", ".join(f"'{click}'" for click in sorted({row["click"] for row in rows}))
+        moments = ", ".join(map(str, sorted({row["at_ms"] for row in rows})))
+        where = f"client = '{escaped(subject.client)}' AND at_ms IN ({moments}) AND hex(SHA256(click_id)) IN ({clicks})"
+        return [Rule(AFFINITY.table, where, where, _change(where, []))]
 
     async def _tables(self) -> dict[str, list[str]]:
         """The columns of every table that holds rows, by the name under which it is read. WarehouseAway when there is none."""

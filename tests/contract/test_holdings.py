@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pixeld.domain.events import CLICK, DECISION, IMPRESSION, ORDER, TEST_ORDER
+from pixeld.domain.events import AFFINITY, CLICK, DECISION, IMPRESSION, ORDER, TEST_ORDER
 from pixeld.domain.subject import Subject, What
 from pixeld.errors import WarehouseAway
 from pixeld.storage import holdings
@@ -86,6 +86,23 @@ async def test_an_order_goes_whole_with_its_decisions(warehouse):
     assert found == {f"clickhouse:{table}": 1 for table in ("order_decisions", "order_events", "test_order_events")}
     assert await read(warehouse, "order_id", table="order_events") == [("O-2",)]
     assert len(await read(warehouse, "click_id", table="clicks")) == 3
+
+
+async def test_what_was_bought_goes_with_its_order_and_no_other(warehouse):
+    held = await stored(warehouse)
+    bought = [
+        {"click_id": "click-1", "categories": "tea"},
+        {"click_id": "click-2", "categories": "coffee"},
+        {"click_id": "click-1", "categories": "cups", "at_ms": NOON_MS + 1},
+        {"click_id": "click-1", "categories": "pots", "client": "other"},
+    ]
+    rows = [record(AFFINITY, f"f-{n}", partner="blog", **values) for n, values in enumerate(bought)]
+    await warehouse.insert(AFFINITY.table, columns(AFFINITY), encoded(rows), "bought")
+    order = Subject(What.ORDER, "O-1", "shop")
+    assert [row["categories"] async for place, row in held.rows(order) if place == "clickhouse:affinities"] == ["tea"]
+    found, _ = await erased(held, order)
+    assert found["clickhouse:affinities"] == found["clickhouse:order_events"] == 1
+    assert await read(warehouse, "categories", table="affinities") == [("coffee",), ("cups",), ("pots",)]
 
 
 async def test_a_partner_keeps_its_clicks_without_labels(warehouse):
