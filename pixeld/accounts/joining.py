@@ -243,7 +243,8 @@ class Joining:
             async with office.noted(before.account, "email"):
                 await office.people.claim(about["email"], before.account.id)
                 after = await office.people.change(before.account.id, lambda person: _with_email(person, about["email"]))
-        await office.links.end(before.account.id, "reset")  # they went to the old address
+        for purpose in ("reset", "totp"):  # they went to the old address
+            await office.links.end(before.account.id, purpose)
         old = before.account.contact.email
         if normal(old) != normal(about["email"]):
             await office.people.release(old)

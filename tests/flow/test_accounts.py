@@ -1027,6 +1027,20 @@ async def test_a_new_address_counts_once_its_mail_is_followed(made):
     await partner(made, partner_id="blog2")  # the old address is free
 
 
+async def test_a_link_that_ends_two_factor_log_in_and_went_to_an_old_address_ends_with_it(made):
+    account, _, _ = await with_totp(made)
+    made.clock.forward(0.001)
+    await made.accounts.offer_end_of_totp(account.id, "admin")
+    link = await token(made)
+    now = await made.accounts.account(account.id)
+    await made.accounts.correct(now, {"email": "w@new.example"}, now.version, PASSWORD)
+    await made.accounts.confirm(await token(made), PASSWORD)
+    assert not await made.accounts.ends_totp(link)
+    with pytest.raises(NotFound):
+        await made.accounts.end_totp_by_link(link, PASSWORD)
+    assert (await made.accounts.account(account.id)).totp
+
+
 async def test_what_is_taken_along_holds_no_link_that_works(made):
     account = await partner(made)
     await made.accounts.ask_reset(FORM["email"], PEER)
