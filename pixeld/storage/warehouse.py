@@ -60,12 +60,17 @@ _TRY_LATER = frozenset(
 
 
 def failure(code: int, message: str, where: str) -> WarehouseAway | WarehouseRefused:
-    """The error for a ClickHouse exception. Only its first line is passed on: what follows are stack traces and row values."""
-    reason = message.strip().split("Stack trace", 1)[0].split("\n", 1)[0].removeprefix("DB::Exception: ").strip()[:500]
+    """The error for a ClickHouse exception. Only its first line is passed on, as what follows are stack traces and row values,
+    and that without the piece of a row that it may quote: it is logged, where nothing is ever erased.
+    """
+    reason = message.strip().split("Stack trace", 1)[0].split("\n", 1)[0].removeprefix("DB::Exception: ").strip()
+    reason = _QUOTED.sub(r"\1'…'", reason)[:500]
     if code in _TRY_LATER:
         return WarehouseAway(f"ClickHouse ({where}) cannot do it now: {reason} (code {code})")
     return WarehouseRefused(f"ClickHouse ({where}) refused: {reason} (code {code})", code)
 
+
+_QUOTED = re.compile(r"(before: |string )'(?:.*'|.*$)")  # how the engine shows what it could not read
 
 # Codes that blame the rows of an insert: text that can't be parsed or converted, values out of range, broken constraints. Only
 # these send rows to the dead letters; whatever else an insert meets, known today or not, is tried again.

@@ -1281,3 +1281,11 @@ async def test_where_threads_cannot_be_listed_a_batch_goes_through_all_the_same(
     await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "t")
     monkeypatch.undo()
     assert await count(warehouse, "clicks") == 1
+
+
+async def test_why_a_row_is_refused_does_not_quote_it(warehouse):
+    values = {"order_id": "secret-order", "click_id": "secret-click", "coupon": "secret-coupon"}
+    rows = encoded([record(ORDER, "e-1", **values, amount_minor="secret-amount")])
+    with pytest.raises(WarehouseRefused) as refused:
+        await warehouse.insert(ORDER.table, columns(ORDER), rows, "token")
+    assert "secret" not in str(refused.value)
