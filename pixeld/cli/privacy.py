@@ -69,6 +69,8 @@ def erase(server: Server, yes: bool, as_json: bool, **subject: str | None) -> No
         click.echo(f"{proof['other_servers']} other servers run, whose spills aren't seen from here: ask each of them, too.")
     if proof["redis_files"] == "refused":
         click.echo("This Redis doesn't rewrite its append-only file when it is asked: have that done where it is run.")
+    if proof["redis_files"] == "replicas":
+        click.echo("Redis' replicas have append-only files of their own, not rewritten by this: run BGREWRITEAOF on each.")
 
 
 @privacy.command()

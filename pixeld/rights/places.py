@@ -13,7 +13,9 @@ class Copies(NamedTuple):
     """What may still hold what was deleted, and goes by itself."""
 
     parts: int  #: old parts of ClickHouse's tables
-    redis: str  #: its append-only file: "rewritten", "none" (there is none) or "refused" (Redis rewrites it when it will)
+    #: Its append-only file: "rewritten", "replicas" (that, but not theirs), "none" (there is none) or "refused" (Redis
+    #: rewrites it when it will).
+    redis: str
 
 
 class Database(Protocol):

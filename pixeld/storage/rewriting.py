@@ -26,6 +26,11 @@ async def ask(redis: RedisClient) -> str:
     return "none"
 
 
+async def replicated(redis: RedisClient) -> bool:
+    """Whether there are replicas: each has a file of its own, which it rewrites when it will."""
+    return bool((await redis.info("replication")).get("connected_slaves"))
+
+
 async def ended(redis: RedisClient) -> bool:
     """Return when none goes on any more; whether the last one succeeded."""
     while True:

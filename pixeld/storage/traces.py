@@ -77,7 +77,7 @@ class Traces:
                     if (outcome := await rewriting.ask(self._redis)) != "begun":
                         return outcome
                     if await rewriting.ended(self._redis):
-                        return "rewritten"
+                        return "replicas" if await rewriting.replicated(self._redis) else "rewritten"
         except TimeoutError:
             raise Unavailable(
                 f"Redis has been rewriting its file for {_REWRITE_S:.0f} s; all else is deleted: ask again, until it is done"

@@ -1,6 +1,7 @@
 """What Redis holds on somebody, and that it leaves the file: also where what stays lies right beside it."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -63,6 +64,29 @@ async def test_a_dead_letter_leaves_the_file_and_its_neighbours_stay(own):
     assert [letter["id"] async for _, letter in queue.dead_letters()] == [b"e-1", b"e-3"]
     await gone(directory, CLICK_ID.id)
     assert "kept-1" in on_disk(directory)
+
+
+async def test_that_replicas_have_files_of_their_own_is_said(own, tmp_path):
+    _, redis, _ = own
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    await redis.config_set("port", port)
+    server = EmbeddedRedis(tmp_path / "replica")
+    await server.start()
+    replica = connect(server.url, 5.0)
+    try:
+        await replica.replicaof("127.0.0.1", port)
+        async with asyncio.timeout(10):
+            while (await replica.info("replication"))["master_link_status"] != "up":
+                await asyncio.sleep(0.01)
+        assert await Traces(redis, []).rewrite() == "replicas"
+    finally:
+        await replica.aclose()
+        await server.stop()
+    async with asyncio.timeout(10):
+        while (await redis.info("replication"))["connected_slaves"]:
+            await asyncio.sleep(0.01)
+    assert await Traces(redis, []).rewrite() == "rewritten"
 
 
 async def test_of_a_dead_letter_of_many_only_what_is_about_it_is_told_and_leaves(own):
