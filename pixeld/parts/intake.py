@@ -94,6 +94,12 @@ def load_policy(settings: Settings) -> tuple[privacy.Policy, str | None]:
     else:
         data_map = privacy.default_map()
     policy = privacy.Policy.from_map(data_map)
+    for name in (settings.referral_cookie, settings.landing_cookie):
+        if name not in policy.cookies:
+            raise SettingsError(
+                f"cookie_name is {settings.cookie_name!r}, and the privacy data map names no cookie {name!r}: name it among "
+                "the `cookies` of a map of your own, which config/privacy.toml is a draft of, and set privacy_file"
+            )
     return policy, privacy.header(policy.compact, settings.public_url) if settings.p3p else None
 
 

@@ -18,6 +18,7 @@ from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
+from pixeld.tracking.labels import NO_LABELS
 from pixeld.tracking.labels import labels as read_labels
 from pixeld.tracking.query import coded, form_text, split, url_text
 from pixeld.tracking.replies import GIF, Replies, Reply, dropped
@@ -228,7 +229,7 @@ class Tracker:
                 before, between, after = shop.redirect
                 head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
-        labels = read_labels(values, plain)
+        labels = NO_LABELS if quality == _NOT_A_MEMBER else read_labels(values, plain)  # no agreement, nobody to label for
         line = encode(
             (
                 CLICK.code,
@@ -254,7 +255,7 @@ class Tracker:
         client = shop.client.id
         quality = _quality(shop, partner, method, browser)
         visitor = self._visitors.number(client, address, browser.user_agent, now_ms)
-        labels = read_labels(values, plain)
+        labels = NO_LABELS if quality == _NOT_A_MEMBER else read_labels(values, plain)  # no agreement, nobody to label for
         line = encode(
             (IMPRESSION.code, now_ms, client, partner, quality, verdict, visitor, *labels, country, *browser.audience)
         )

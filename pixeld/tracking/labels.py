@@ -13,7 +13,7 @@ def labels(values: dict[str, str], plain: bool) -> tuple[str, ...]:
     over-long label is no reason to lose it.
     """
     if not values:
-        return _NO_LABELS
+        return NO_LABELS
     if not plain:
         values = {name: form_text(values[name]) for name in _LABELS if name in values}
     get = values.get
@@ -30,6 +30,7 @@ def labels(values: dict[str, str], plain: bool) -> tuple[str, ...]:
 
 
 _LABELS = (*SUB_IDS, "cid", "cr")
-_NO_LABELS = ("",) * len(_LABELS)
+#: What stands there when there are none.
+NO_LABELS = ("",) * len(_LABELS)
 
 assert CLICK.columns[7:12] == SUB_IDS  # labels() writes them in this order

@@ -34,7 +34,7 @@ WINDOWS = {"phone": (390, 844), "small": (320, 640), "desktop": (1280, 900), "wi
 OPEN = ("/", "/portal/login", "/portal/register", "/portal/registered", "/portal/reset", "/portal/terms", "/portal/confirm/x", "/portal/nowhere")
 OWN = (
     "/portal/partner", "/portal/partner/clients", "/portal/partner/memberships", "/portal/partner/links?client=shop&s1=letter",
-    "/portal/partner/links?client=shop&u=x", "/portal/partner/transactions", "/portal/performance", "/portal/performance?by=s1",
+    "/portal/partner/links?client=shop&u=x", "/portal/partner/transactions", "/portal/audience?by=device", "/portal/performance", "/portal/performance?by=s1",
     "/portal/performance?from=x", "/portal/keys", "/portal/account", "/portal/account/password", "/portal/account/two-factor",
     "/portal/account/remove",
 )  # fmt: skip
@@ -44,14 +44,14 @@ THEIRS = {
     "client": (
         "/portal/client", "/portal/client/partners", "/portal/client/partners/teapots", "/portal/client/partners/teapots/commission",
         "/portal/client/orders", "/portal/client/orders?days=x", "/portal/client/commission", "/portal/client/messages",
-        "/portal/client/pixel", "/portal/client/settings", "/portal/client/colleagues", "/portal/performance?by=partner",
+        "/portal/client/pixel", "/portal/client/settings", "/portal/client/colleagues", "/portal/audience", "/portal/performance?by=partner",
         "/portal/keys", "/portal/account",
     ),
     "operator": (
         "/portal/operator", "/portal/operator/clients", "/portal/operator/clients/new", "/portal/operator/clients/shop",
         "/portal/operator/clients/shop/commission", "/portal/operator/partners", "/portal/operator/partners/teapots",
         "/portal/operator/memberships", "/portal/operator/accounts", "/portal/operator/audit", "/portal/operator/mail",
-        "/portal/operator/policies", "/portal/operator/health", "/portal/performance?by=client",
+        "/portal/operator/policies", "/portal/operator/health", "/portal/audience?by=x", "/portal/performance?by=client",
     ),
 }  # fmt: skip
 

@@ -30,7 +30,7 @@ def made(toml):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"workers": 1}, {"portal": False, "fast_path": False}, {"cookie_name": "other", "rate_per_s": 5, "redis_timeout_s": 3}],
+    [{}, {"workers": 1}, {"portal": False, "fast_path": False}, {"rate_burst": 7, "rate_per_s": 5, "redis_timeout_s": 3}],
     ids=["as it comes", "workers", "no portal, no fast path", "other settings"],
 )
 async def test_nothing_but_the_map_changes_them(tmp_path, settings):

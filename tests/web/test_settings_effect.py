@@ -8,6 +8,7 @@ import ssl
 import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -226,7 +227,13 @@ async def fast_path(start, monkeypatch, **_):
         assert len(asked) == times
 
 
-async def cookie_name(start, **_):
+async def cookie_name(start, tmp_path, **_):
+    with pytest.raises(SettingsError, match="the privacy data map names no cookie 'other'"):
+        async with start(cookie_name="other"):
+            pass
+    shipped = (Path(__file__).parents[2] / "config" / "privacy.toml").read_text(encoding="utf-8")
+    (tmp_path / "map.toml").write_text(re.sub(r"(__Secure-|__Host-)?pxref\b", r"\1other", shipped), encoding="utf-8")
+    start = partial(start, privacy_file=tmp_path / "map.toml")
     async with start(cookie_name="other") as running:
         assert (await get(running))[1]["set-cookie"].startswith("other=")
     async with start(cookie_name="other", public_url="https://track.example", port=(port := free_port())):

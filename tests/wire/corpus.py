@@ -92,7 +92,7 @@ def uncounted(id, raw, quality, location=None, partner="blog"):
     """A click without cookie and click id."""
     return Rule(
         f"click: {id}", raw, redirect(location or LANDING.format(and_id="")), ("click", quality),
-        {"kind": "click", "partner": partner, "quality": quality, "click_id": ""},
+        {"kind": "click", "partner": partner, "quality": quality, "click_id": "", "s1": "", "partner_click_id": ""},
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ CLICKS = [
             ("unknown", "nobody", ""),
             ("applied", "applied", ""),
             ("declined", "declined", ""),
-            ("ended", "ended", ""),
+            ("ended", "ended", "?s1=a&cid=X-1"),
             ("ended, with a deep link", "ended", deep("https://shop.example/a")),
             ("unknown, with a bad deep link", "nobody", deep("//evil.example")),
         ]
@@ -284,11 +284,11 @@ IMPRESSIONS = [
         {"kind": "impression", "partner": "blog", "s1": "a", "partner_click_id": "X-1", "creative": "b", "quality": "human"},
     ),
     Rule(
-        "impression: not a member",
-        get("/t/acme/i/ended.gif"),
+        "impression: not a member, nobody to keep labels for",
+        get("/t/acme/i/ended.gif?s1=a&cid=X-1&cr=b"),
         gif(),
         ("impression", "not_a_member"),
-        {"kind": "impression", "quality": "not_a_member"},
+        {"kind": "impression", "quality": "not_a_member", "s1": "", "partner_click_id": "", "creative": ""},
     ),
     Rule(
         "impression: HEAD",
