@@ -13,6 +13,7 @@ import maxminddb
 from aiohttp import web
 
 from pixeld import privacy
+from pixeld.domain import optout
 from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import Keyring
 from pixeld.errors import SettingsError
@@ -100,6 +101,12 @@ def load_policy(settings: Settings) -> tuple[privacy.Policy, str | None]:
                 f"cookie_name is {settings.cookie_name!r}, and the privacy data map names no cookie {name!r}: name it among "
                 "the `cookies` of a map of your own, which config/privacy.toml is a draft of, and set privacy_file"
             )
+    days = policy.cookies.get(optout.NAME, 0)
+    if days is not None and days < optout.DAYS:
+        raise SettingsError(
+            f"the privacy data map lets the cookie {optout.NAME} of whoever opts out stay {days} days, and it stays "
+            f"{optout.DAYS}, so that nobody has to opt out again soon; say so there, as config/privacy.toml does"
+        )
     return policy, privacy.header(policy.compact, settings.public_url) if settings.p3p else None
 
 

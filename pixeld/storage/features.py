@@ -79,6 +79,13 @@ class Features:
         return self.insert_tokens and self.cluster is None
 
     @property
+    def drops_partitions(self) -> bool:
+        """Whether any server can drop a partition. In an old cluster a shard's leader can, whom the others ask in vain where
+        the user `default` has a password.
+        """
+        return self.ttl or self.cluster is None
+
+    @property
     def leaves_orphans(self) -> bool:
         """Whether a replica that lost ZooKeeper in the middle of an insert may show those rows twice until it is restarted.
 

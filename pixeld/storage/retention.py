@@ -21,6 +21,9 @@ KeptDays = Mapping[str, int | None]  # for each table; None is without limit
 MOST_DAYS = 20_000
 
 
+_PARTED = {len("YYYYMM"): "toYYYYMM", len("YYYYMMDD"): "toYYYYMMDD"}  # what tables are parted by
+
+
 @cache
 def ages() -> dict[str, str]:
     """For each table whose rows go, the column that tells a row's age."""
@@ -75,24 +78,28 @@ async def plan(warehouse: Warehouse, kept_days: KeptDays) -> list[str]:
 
 
 async def drop_past(warehouse: Warehouse, kept_days: KeptDays, today: date) -> list[str]:
-    """Drop every partition of which even the last moment is past its time; the statements that this call ran."""
+    """Drop every partition of which even the last moment is past its time; the statements that this call ran. Where not every
+    server can do that, the rows of such a partition are deleted, soon.
+    """
     features = warehouse.features
     stored = {features.stored(table): table for table in ages()}
     parts = features.everywhere("system.parts")
-    sql = f"SELECT DISTINCT table, partition FROM {parts} WHERE active AND database = currentDatabase()"  # noqa: S608 - our own
+    sql = f"SELECT DISTINCT table, partition FROM {parts} WHERE active AND rows > 0 AND database = currentDatabase()"  # noqa: S608 - our own
     statements = []
     for row in sorted(await warehouse.query(sql, {}), key=lambda row: (row["table"], row["partition"])):
         table = stored.get(row["table"])
         days = kept_days[table] if table else None
         if table and days is not None and _ended(row["partition"]) + timedelta(days=days) < today:
-            statements.append(f"{features.alter(table)} DROP PARTITION {row['partition']}")
+            rows = f"{_PARTED[len(row['partition'])]}({ages()[table]}) = {row['partition']}"
+            drop = f"DROP PARTITION {row['partition']}" if features.drops_partitions else f"DELETE WHERE {rows}"
+            statements.append(f"{features.alter(table)} {drop}")
     for statement in statements:
         await warehouse.command(statement)
     return statements
 
 
 def _ended(partition: str) -> date:
-    """The first day after a month, `YYYYMM`, or a day, `YYYYMMDD`: what tables are parted by."""
+    """The first day after a month, `YYYYMM`, or a day, `YYYYMMDD`."""
     year, month, day = int(partition[:4]), int(partition[4:6]), partition[6:]
     if day:
         return date(year, month, int(day)) + timedelta(days=1)

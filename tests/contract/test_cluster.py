@@ -22,7 +22,7 @@ import pytest
 from pixeld.domain.events import CLICK, KINDS, ORDER, REFUSAL
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import MigrationError, SettingsError, WarehouseAway
-from pixeld.storage import clickhouse, migrations
+from pixeld.storage import clickhouse, migrations, retention
 from pixeld.storage import warehouse as module
 from pixeld.storage.clickhouse import Address
 from pixeld.storage.engines import open_warehouse
@@ -463,6 +463,24 @@ async def test_what_an_operator_types_uses_the_plain_names(connect, client):
 def test_a_failure_between_servers_is_tried_again_and_blames_no_row(code):
     assert isinstance(module.failure(code, "Received from ch2:9000. DB::Exception: …", "ch1:9000"), WarehouseAway)
     assert code not in module._ROWS_TO_BLAME
+
+
+@services
+async def test_a_month_past_its_time_goes_from_every_shard_and_replica_whoever_leads_it(connect, client):
+    warehouse = connect()
+    for year in (2020, 2026):
+        at_ms = int(dt.datetime(year, 1, 31, tzinfo=dt.UTC).timestamp()) * 1000
+        rows = [record(CLICK, f"{client}-{year}-{n}", client=client, at_ms=at_ms) for n in range(50)]
+        await insert(warehouse, rows, token=f"{client}-{year}")
+    assert await stored(warehouse, client) == (100, 100)
+    kept = dict.fromkeys(retention.ages()) | {"clicks": 30}
+    assert await retention.drop_past(warehouse, kept, dt.date(2020, 3, 3)) == [
+        "ALTER TABLE pixeld.clicks_local ON CLUSTER 'pixels' DELETE WHERE toYYYYMM(at) = 202001"
+    ]
+    await until(lambda: copies(connect, client), lambda found: sum(found) == 100)  # two of each of 50
+    assert await stored(warehouse, client) == (50, 50)
+    assert await retention.drop_past(warehouse, kept, dt.date(2020, 3, 3)) == []
+    assert NEW.drops_partitions and not OLD.drops_partitions
 
 
 def test_a_cluster_is_exact_with_tokens_or_without_and_has_roll_ups_only_with_them():

@@ -14,11 +14,13 @@ from pixeld.accounts.links import LIFE_S
 from pixeld.accounts.outbox import KEPT_S
 from pixeld.accounts.sessions import LONGEST_S
 from pixeld.domain import optout
+from pixeld.errors import SettingsError
+from pixeld.parts.intake import load_policy
 from pixeld.settings import Settings
 from pixeld.storage import keys, migrations
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect
-from pixeld.web.portal import sessions
+from pixeld.web.portal.pages import NOTICE_S
 from tests.flow.test_no_trace import register, visit
 from tests.process import pixeld
 
@@ -26,8 +28,8 @@ PACKAGE = Path(__file__).parents[2] / "pixeld"
 MAP = privacy.default_map()
 HOLDERS = (*(item for statement in MAP.statements for item in statement.data), *MAP.accounts, *MAP.machinery)
 NOT_EVERYWHERE = {"house.sock", "vault-keys", "signing-keys", "spill/*", "admin-token"}
-#: What JsonFormatter writes by itself.
-FORMATTED = {"time", "level", "logger", "event", "exception", "where"}
+#: It plays a shop, and only in the demo: what a shop sets is on the shop's own page.
+OF_A_SHOP = PACKAGE / "web" / "demo.py"
 
 
 def named(kind):
@@ -124,34 +126,87 @@ def log_fields():
                 yield from (keyword.arg for keyword in node.keywords)
 
 
+def formatted():
+    """What JsonFormatter writes by itself: the keys of its `entry`."""
+    for node in ast.walk(ast.parse((PACKAGE / "logs.py").read_text())):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "entry":
+            yield from (key.value for key in node.value.keys)
+        elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
+            yield target.slice.value
+
+
 def test_every_field_of_the_log():
-    assert FORMATTED | set(log_fields()) == named("log")
+    assert set(formatted()) | set(log_fields()) == named("log")
+
+
+def spelt(name, tree):
+    """What a cookie's name in a module may be: a text, its constant, or what its functions are given for an argument."""
+    if isinstance(name, ast.Constant):
+        yield name.value
+        return
+    assert isinstance(name, ast.Name), f"nobody can tell what {ast.unparse(name)} is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name.id:
+            yield from spelt(node.value, tree)
+        elif isinstance(node, ast.FunctionDef) and name.id in (arguments := [argument.arg for argument in node.args.args]):
+            for call in ast.walk(tree):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == node.name:
+                    yield from spelt(call.args[arguments.index(name.id)], tree)
+
+
+def set_by_pages():
+    for path in sorted(set(PACKAGE.rglob("*.py")) - {OF_A_SHOP}):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_cookie":
+                names = list(spelt(node.args[0], tree))
+                assert names, f"nobody can tell what {ast.unparse(node)} sets"
+                yield from names
 
 
 def cookies():
     for public_url in ("http://localhost:8000", "https://track.example"):
         settings = Settings(public_url=public_url)
         yield from (settings.referral_cookie, settings.landing_cookie)
-    yield from (sessions.COOKIE, sessions.FORM_COOKIE, optout.SET.partition("=")[0])
+    yield optout.SET.partition("=")[0]
+    yield from set_by_pages()
 
 
 def test_every_cookie():
     assert set(cookies()) == named("cookies")
+    by_hand = {path.name for path in PACKAGE.rglob("*.py") if "Set-Cookie: " in path.read_text()}
+    assert by_hand == {"replies.py"}  # which is given the names of `settings`
+
+
+def test_a_map_that_lets_the_cookie_of_who_opts_out_go_sooner_than_it_does_is_refused(tmp_path):
+    shipped = (PACKAGE / "privacy" / "default.toml").read_text(encoding="utf-8")
+    before, _, after = shipped.partition('what = "The words OPT_OUT."')
+    own = tmp_path / "privacy.toml"
+    own.write_text(f'{before}what = "The words OPT_OUT."{after.replace("= 400", "= 399", 1)}', encoding="utf-8")
+    with pytest.raises(SettingsError, match="cookie ID of whoever opts out stay 399 days, and it stays 400"):
+        load_policy(Settings(privacy_file=own))
+    assert load_policy(Settings())[0].cookies[optout.NAME] == optout.DAYS
+
+
+def test_days_of_tables_are_said_nowhere_but_in_kept_days():
+    said = {holding.kept for holding in (*MAP.accounts, *MAP.machinery) if holding.places.columns}
+    assert said and not any(re.search(r"\d", kept) for kept in said)
 
 
 @pytest.mark.parametrize(
     ("what", "seconds"),
     [
-        ("A cookie, __Host-pixeld", LONGEST_S),
+        ("A cookie, __Host-pixeld,", LONGEST_S),
+        ("A cookie, __Host-pixeld-notice", NOTICE_S),
         ("Links of one use", max(LIFE_S.values())),
         ("Mails that this server writes", KEPT_S),
     ],
-    ids=["sessions", "links", "mails"],
+    ids=["sessions", "notices", "links", "mails"],
 )
 def test_what_accounts_have_ends_when_the_map_says(what, seconds):
     (holding,) = (holding for holding in MAP.accounts if holding.what.startswith(what))
-    number, unit = re.fullmatch(r"at most (\d+) (hours|days)", holding.kept).groups()
-    assert int(number) * {"hours": 3600, "days": 86_400}[unit] == seconds
+    number, unit = re.fullmatch(r"at most (\d+) (seconds|hours|days)", holding.kept).groups()
+    assert int(number) * {"seconds": 1, "hours": 3600, "days": 86_400}[unit] == seconds
 
 
 @pytest.mark.slow

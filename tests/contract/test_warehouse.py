@@ -34,7 +34,7 @@ from pixeld.domain.money import to_text
 from pixeld.domain.report_rows import MAX_ROWS
 from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage import migrations, reports
+from pixeld.storage import migrations, reports, retention
 from pixeld.storage.affinities import Affinities
 from pixeld.storage.clickhouse import Address, with_literals
 from pixeld.storage.engines import open_warehouse
@@ -125,6 +125,21 @@ def encoded(rows):
 
 async def count(warehouse, table):
     return (await warehouse.query(f"SELECT count() AS n FROM {table}", {}))[0]["n"]
+
+
+# ---- what is past its time
+
+
+async def test_a_month_past_its_time_is_dropped_also_where_nothing_grows_too_old_by_itself(warehouse):
+    months = {f"{year}01": int(dt.datetime(year, 1, 31, tzinfo=dt.UTC).timestamp()) * 1000 for year in (2020, 2026)}
+    for kind in (CLICK, ORDER):
+        for month, at_ms in months.items():  # one block is of one partition
+            row = record(kind, f"{kind.table}-{month}", at_ms=at_ms)
+            await warehouse.insert(kind.table, columns(kind), encoded([row]), f"{kind.table}-{month}")
+    kept = dict.fromkeys(retention.ages()) | {"clicks": 30}
+    assert await retention.drop_past(warehouse, kept, dt.date(2020, 3, 2)) == []
+    assert await retention.drop_past(warehouse, kept, dt.date(2020, 3, 3)) == ["ALTER TABLE clicks DROP PARTITION 202001"]
+    assert [await count(warehouse, kind.table) for kind in (CLICK, ORDER)] == [1, 2]
 
 
 # ---- migrations

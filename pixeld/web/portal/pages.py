@@ -18,6 +18,7 @@ from pixeld.web.portal.forms import Form
 PREFIX = "/portal"
 LOGIN, CONSENT, LOGOUT = f"{PREFIX}/login", f"{PREFIX}/consent", f"{PREFIX}/logout"
 _NOTICE_COOKIE = "__Host-pixeld-notice"
+NOTICE_S = 60
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -115,7 +116,9 @@ def see_other(path: str, notice: str = "") -> web.Response:
     """Send the browser on after a POST; `notice` is shown once, on the page that it comes to."""
     response = web.Response(status=303, headers={"Location": path})
     if notice:
-        response.set_cookie(_NOTICE_COOKIE, quote(notice), max_age=60, path="/", secure=True, httponly=True, samesite="Lax")
+        response.set_cookie(
+            _NOTICE_COOKIE, quote(notice), max_age=NOTICE_S, path="/", secure=True, httponly=True, samesite="Lax"
+        )
     return response
 
 
