@@ -1,5 +1,6 @@
 """What the tenants' API demands and JSON Schema can't say: days in order and not too far apart, cursors that were given, orders
-that there are, characters that Python's Unicode knows (a pattern goes by that of whoever reads it).
+that there are, characters that Python's Unicode knows (a pattern goes by that of whoever reads it). Nor can a query tell a list
+of one empty name from an empty list.
 """
 
 import os
@@ -22,8 +23,11 @@ def before_load_schema(context, schema):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Make a case that is meant to be right right in these, too."""
-    if not case.meta or case.meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
+    """Make a case that is meant to be right right in these, too, and one that is meant to be wrong wrong."""
+    mode = case.meta and case.meta.generation.mode
+    if mode is schemathesis.GenerationMode.NEGATIVE and case.query and case.query.get("by") in ("", [""]):
+        case.query["by"] = "nothing"
+    if mode is not schemathesis.GenerationMode.POSITIVE:
         return
     if isinstance(case.body, dict) and len(case.body["order"]) % 2:
         case.body["order"] = f"A{len(case.body['order']) % 4}"
