@@ -112,14 +112,17 @@ class Flushers:
             await warehouse.connect()
             if applied := await schema.apply(warehouse):
                 log.info("brought the schema up to date", extra={"migrations": [str(migration) for migration in applied]})
-            if altered := await retention.apply(warehouse, self._kept_days):
-                log.info("brought the tables to keep what the privacy data map says", extra={"statements": altered})
+            try:
+                if altered := await retention.apply(warehouse, self._kept_days):
+                    log.info("brought the tables to keep what the privacy data map says", extra={"statements": altered})
+            except WarehouseRefused as error:  # a user without ALTER, say: no reason to store nothing any more
+                log.error("tables keep their rows longer than the privacy data map says", extra={"reason": str(error)})
             self._prepared.set()
             once = warehouse.features.exactly_once
             log.info("ClickHouse answers", extra={"version": warehouse.version, "exactly_once": once})
 
     async def _drop_past(self) -> None:
-        """For ever, drop what is past its time by whole months: sooner than a TTL's merges, and where there are no TTLs."""
+        """For ever, drop whole partitions that are past their time: sooner than a TTL's merges, and where there are none."""
         await self._prepared.wait()
         while True:
             try:

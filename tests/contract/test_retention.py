@@ -1,6 +1,8 @@
 """What the data map promises, the tables keep: no longer than it says, also after it has changed."""
 
+import asyncio
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 
 import orjson
@@ -9,6 +11,9 @@ import pytest
 from pixeld import privacy
 from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, ORDER, TEST_ORDER
 from pixeld.errors import SettingsError
+from pixeld.metrics import Metrics
+from pixeld.parts.flushing import Flushers
+from pixeld.settings import Settings
 from pixeld.storage import migrations, retention
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.warehouse import INTEGERS
@@ -76,6 +81,30 @@ async def test_a_month_is_dropped_once_its_last_moment_is_past(warehouse):
     assert dropped == ["ALTER TABLE clicks DROP PARTITION 202601"]
     assert await events(warehouse, CLICK) == ["2026-02-01"]
     assert await retention.drop_past(warehouse, kept | {"clicks": None}, date(2036, 1, 1)) == []
+
+
+async def test_a_server_drops_by_itself_what_is_past(warehouse, clock, caplog):
+    caplog.set_level("INFO")
+    now_ms = int(time.time() * 1000)
+    await insert(warehouse, CLICK, now_ms, "old to the server, and not to the engine, whose TTL would be as good")
+    clock.ms = now_ms + 100 * DAY_MS
+    async with AsyncExitStack() as stack:
+        failed, kept = asyncio.get_running_loop().create_future(), dict.fromkeys(KEPT) | {"clicks": 10}
+        flushers = Flushers(stack, failed, Settings(), None, warehouse, Metrics(), "a test", clock, kept)
+        await flushers._prepare()
+        async with asyncio.timeout(10):
+            while "dropped what the privacy data map says is past its time" not in caplog.text:
+                await asyncio.sleep(0.01)
+    assert await events(warehouse, CLICK) == []
+
+
+async def test_a_server_that_may_not_alter_its_tables_flushes_all_the_same(warehouse, clock, caplog):
+    async with AsyncExitStack() as stack:
+        failed, kept = asyncio.get_running_loop().create_future(), KEPT | {"clicks": "some"}  # which the engine refuses
+        flushers = Flushers(stack, failed, Settings(), None, warehouse, Metrics(), "a test", clock, kept)
+        await flushers._prepare()
+        assert flushers._prepared.is_set() and not failed.done()
+    assert "tables keep their rows longer than the privacy data map says" in caplog.text
 
 
 def test_a_map_that_says_nothing_of_a_table_is_refused_by_its_name():
