@@ -54,12 +54,19 @@ _USERS = """<yandex>
 """
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on now, and that no outgoing connection gets while a server is down."""
+    """A loopback port that nobody listens on now, that nobody here was given before, and that no outgoing connection gets while a
+    server is down."""
     while True:
+        port = random.randrange(10_000, 32_000)  # the kernel's own choice begins at 32,768
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(10_000, 32_000)))  # the kernel's own choice begins at 32,768
-            return probe.getsockname()[1]
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 class Server:
@@ -229,6 +236,13 @@ class Cluster:
         while self.zookeeper.connections() <= len(self.nodes):
             assert time.monotonic() < deadline, "the servers do not connect to ZooKeeper"
             time.sleep(0.02)
+
+    def revive(self) -> None:
+        """Start whatever is down: what a test stopped, and a server that crashed by itself (18.16 does, at ON CLUSTER and while
+        ZooKeeper is away), as an init system does."""
+        for server in (self.zookeeper, *self.nodes):
+            if server.stopped:
+                server.start()
 
     def kill(self) -> None:
         """End everything. ZooKeeper last: a server that waits for it takes long to end."""

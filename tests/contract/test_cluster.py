@@ -64,11 +64,10 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def cluster(running):
-    """The cluster with its schema; whatever a test stops is started again."""
+    """The cluster with its schema and all of its servers, before a test and after it."""
+    running.revive()
     yield running
-    for server in (running.zookeeper, *running.nodes):
-        if server.stopped:
-            server.start()
+    running.revive()
 
 
 @pytest.fixture
