@@ -13,7 +13,7 @@ from pixeld.domain import affinity, landing, money, optout, referral
 from pixeld.domain.attribution import attribute
 from pixeld.domain.commission import Terms, commission_minor
 from pixeld.domain.consent import EXPLICIT, REFUSED, decide
-from pixeld.domain.events import AFFINITY, CLICK, IMPRESSION, ORDER, REFUSAL, TEST_ORDER, Drop, Kind, Quality, encode
+from pixeld.domain.events import AFFINITY, CLICK, FORGET, IMPRESSION, ORDER, REFUSAL, TEST_ORDER, Drop, Kind, Quality, encode
 from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
 from pixeld.tracking.audience import Browser, Visitors
@@ -121,19 +121,22 @@ class Tracker:
 
     def unstored(self, answer: Answer, reason: Drop) -> Answer:
         """The answer that is sent instead when the event of `answer` could not be stored."""
-        sent, _, (kind, _) = answer
-        reply = self._replies.not_durable(sent, self._gif_unavailable[reason], self._dropped[reason])
-        return reply, None, (kind, reason)
+        return self._instead(answer, reason, self._gif_unavailable[reason])
 
     def limited(self, answer: Answer) -> Answer:
         """The answer that is sent instead of a click's or an impression's from an address that has too many.
 
         The visitor still reaches the shop, with cookie and click id; both verify later, so that an order is credited as ever.
         """
-        reason = Drop.RATE_LIMITED
-        sent, _, (kind, _) = answer
-        reply = self._replies.not_durable(sent, self._gif_dropped[reason], self._dropped[reason])
-        return reply, None, (kind, reason)
+        return self._instead(answer, Drop.RATE_LIMITED, self._gif_dropped[Drop.RATE_LIMITED])
+
+    def _instead(self, answer: Answer, reason: Drop, gif: Reply) -> Answer:
+        """Cookies are set and deleted all the same, but for one by which something should have been forgotten: it stays, so
+        that the next contact has that done.
+        """
+        sent, line, (kind, _) = answer
+        cookies = line is None or _FORGETS not in line
+        return self._replies.not_durable(sent, gif, self._dropped[reason], cookies=cookies), None, (kind, reason)
 
     def _find(self, path: str) -> _Found | None:
         """What a path names; remembered where that is there, so that there are no more than clients and memberships, twice."""
@@ -179,7 +182,8 @@ class Tracker:
     def _turn_away(
         self, facts: Facts, kind: Kind, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str
     ) -> Answer:
-        """For a visitor who may not be tracked: on to the shop, or the GIF, one more in a count, and no referral any more.
+        """For a visitor who may not be tracked: on to the shop, or the GIF, one more in a count, and no referral any more, nor
+        what was kept by an earlier consent of what its clicks bought.
 
         An order is the shop's own fact, which it keeps. A partner is told of only if there is one: the path is a stranger's.
         """
@@ -194,6 +198,9 @@ class Tracker:
                 deep_link = _deep_link(shop, values) if member else None
                 reply = Reply(b"%s%s%s" % (before, shop.landing if deep_link is None else deep_link, after), b"")
             line = encode((REFUSAL.code, now_ms, shop.client.id, partner if member else "", kind.name, verdict))
+        if shop.client.categories:
+            own = (click for click in self._clicks(cookie) if self._keys.verify(click, shop.client.id))
+            line = b"".join((line or b"", *(encode((FORGET.code, now_ms, shop.client.id, click)) for click in own))) or None
         if referral.held(cookie, self._referral_cookie):
             reply = Reply(reply.head + shop.deletion, reply.body)
         if referral.held(cookie, self._landing_cookie):
@@ -357,6 +364,7 @@ class Tracker:
 
 _NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
 _NO_AUDIENCE = ("", "", "", "")
+_FORGETS = encode((FORGET.code, ""))[: -len('""]\n')]  # how such an event begins; no text within one has bare quotes
 
 
 def _named(match: re.Match[str]) -> tuple[Kind, str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 GIF = b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")  # 1×1, transparent, 43 bytes
 RETRY_AFTER_S = 5
 
-_OK = b"X-Pixeld: ok\r\n"
+_OK, _SET_COOKIE = b"X-Pixeld: ok\r\n", b"Set-Cookie: "
 
 
 class Reply(NamedTuple):
@@ -113,13 +113,16 @@ class Replies:
         return f"Set-Cookie: {cookie_name}=; {attributes}\r\n".encode()
 
     @staticmethod
-    def not_durable(reply: Reply, unavailable: Reply, reason: bytes) -> Reply:
+    def not_durable(reply: Reply, unavailable: Reply, reason: bytes, *, cookies: bool = True) -> Reply:
         """What is sent instead of `reply` when its event could not be stored: a visitor still reaches the shop, a GIF
-        is a 503. Cookies are set and deleted all the same.
+        is a 503. Cookies are set and deleted all the same, if `cookies`.
         """
-        if reply.head.startswith(b"HTTP/1.1 302"):
-            return Reply(reply.head.replace(_OK, reason, 1), reply.body)
-        if b"\r\nSet-Cookie: " not in reply.head:
+        head = reply.head
+        if not cookies:
+            head = b"".join(line for line in head.splitlines(keepends=True) if not line.startswith(_SET_COOKIE))
+        if head.startswith(b"HTTP/1.1 302"):
+            return Reply(head.replace(_OK, reason, 1), reply.body)
+        if _SET_COOKIE not in head:
             return unavailable
-        cookies = [line for line in reply.head.splitlines(keepends=True) if line.startswith(b"Set-Cookie: ")]
-        return Reply(unavailable.head + b"".join(cookies), unavailable.body)
+        lines = [line for line in head.splitlines(keepends=True) if line.startswith(_SET_COOKIE)]
+        return Reply(unavailable.head + b"".join(lines), unavailable.body)

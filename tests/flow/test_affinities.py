@@ -101,5 +101,16 @@ async def test_from_the_pixel_to_the_visitor_s_page_and_back(workers, tmp_path):
         assert b"<strong>coffee</strong>" not in page and b"you followed a link of" in page
         assert (await server.api("POST", "/api/flush"))[0] == 200
         assert await server.sql("SELECT click_id FROM forgotten") == [{"click_id": cookie.partition("=")[2]}]
+        # And without the page: whoever refuses later has forgotten by that what was kept of a click that is still in the cookie.
+        click, _ = await ask(server, "GET", "/t/shop/c/blog", **{"User-Agent": CHROME})
+        cookie = click.headers["Set-Cookie"].partition(";")[0]
+        await ask(server, "GET", "/t/shop/o.gif?order=2&amount=1&cat=coffee&consent=1", Cookie=cookie)
+        refused, _ = await ask(server, "GET", "/t/shop/l.gif", Cookie=cookie, **{"Sec-GPC": "1"})
+        assert refused.headers["X-Pixeld"] == "ok" and "Max-Age=0" in refused.headers["Set-Cookie"]
+        assert (await server.api("POST", "/api/flush"))[0] == 200
+        _, page = await ask(server, "GET", "/t/shop/my-data", Cookie=cookie)
+        assert b"<strong>coffee</strong>" not in page and b"you followed a link of" in page
+        kept = "SELECT count() AS clicks, countIf(click_id IN (SELECT click_id FROM forgotten)) AS forgotten FROM"
+        assert await server.sql(f"{kept} (SELECT DISTINCT click_id FROM affinities)") == [{"clicks": 2, "forgotten": 2}]
         assert await server.sql("SELECT DISTINCT categories, partner FROM affinities") == [{"categories": "coffee", "partner": "blog"}]
         assert await server.sql("SELECT DISTINCT order_id FROM order_events ORDER BY order_id") == [{"order_id": "1"}, {"order_id": "2"}]

@@ -78,7 +78,7 @@ NOTHING = {
 
 @pytest.mark.parametrize(("query", "world"), NOTHING.values(), ids=NOTHING)
 def test_what_is_not(query, world):
-    assert list(asked(query, **world)) == ["test_order" if "test=1" in query else "order"]
+    assert [kind for kind in asked(query, **world) if kind != "forget"] == ["test_order" if "test=1" in query else "order"]
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=200), st.lists(st.sampled_from(KNOWN), max_size=20))

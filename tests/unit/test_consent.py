@@ -178,6 +178,52 @@ def test_what_could_not_be_stored_is_deleted_all_the_same(path, status, reason):
         assert reply.head.count(DELETION) == 1 and b"reason=rate_limited" in reply.head and line is None
 
 
+LATER, STRANGE = KEYS.sign("shop", "blog", NOW_MS // 1000 - 30, b"later!!!"), KEYS.sign("tea", "blog", NOW_MS // 1000 - 9, b"strange!")
+FORGED = Keyring({3: b"another sixteen bytes"}, 3).sign("shop", "blog", NOW_MS // 1000 - 60, b"earlier!")
+KEPT = {"categories": ["coffee"]}
+
+
+@pytest.mark.parametrize(
+    ("client", "cookie", "forgotten"),
+    [
+        pytest.param(KEPT, f"pxref={EARLIER}", [EARLIER], id="of the referral cookie"),
+        pytest.param(KEPT, f"a=b; pxref-landing={LATER}.{EARLIER}", [LATER, EARLIER], id="of the landing cookie"),
+        pytest.param(KEPT, f"pxref={EARLIER}; pxref-landing={LATER}.{EARLIER}", [LATER, EARLIER], id="of both, each once"),
+        pytest.param(KEPT | {"stateless": True}, f"pxref={EARLIER}", [EARLIER], id="of a client that sets none any more"),
+        pytest.param(KEPT, f"pxref={FORGED}.{EARLIER}", [EARLIER], id="not by who guesses"),
+        pytest.param(KEPT, f"pxref-landing={STRANGE}", [], id="not another client's"),
+        pytest.param(KEPT, "pxref=!", [], id="not of a cookie that is none"),
+        pytest.param(KEPT, "", [], id="nothing without a cookie"),
+        pytest.param({}, f"pxref={EARLIER}", [], id="nothing where no categories are kept"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [("c/blog", ""), ("i/blog.gif", ""), ("o.gif", "order=1&amount=1"), ("o.gif", "order=1&amount=x"), ("l.gif", f"click={LATER}")],
+    ids=["click", "impression", "order", "bad order", "landing beacon"],
+)
+def test_with_a_refusal_ends_what_was_kept_by_consent(path, query, client, cookie, forgotten):
+    shop = Shop(client, {"Cookie": cookie} if cookie else {})
+    reply, line, counted = shop.answer(path, query, "consent=0")
+    stored = [(kind.name, values) for kind, values in decode(line or b"")]
+    assert [values for kind, values in stored if kind == "forget"] == [[NOW_MS, "shop", click] for click in forgotten]
+    assert [kind for kind, _ in stored if kind != "forget"] == {
+        "c/blog": ["refusal"], "i/blog.gif": ["refusal"], "o.gif": [] if query.endswith("x") else ["order"], "l.gif": [],
+    }[path]  # fmt: skip
+    assert reply.head.count(b"Max-Age=0") == cookie.count("pxref")
+    allowed = shop.answer(path, query, "consent=1")[1] or b""
+    assert "forget" not in [kind.name for kind, _ in decode(allowed)]
+    # What could not be stored is not half done: by the cookie, the next contact forgets. Without anything to forget it goes.
+    for instead in shop.tracker.unstored((reply, line, counted), Drop.NOT_DURABLE), shop.tracker.limited((reply, line, counted)):
+        assert instead[0].head.count(b"Max-Age=0") == (0 if forgotten else cookie.count("pxref"))
+
+
+def test_no_text_of_a_stranger_reads_like_a_wish_to_forget():
+    shop = Shop(KEPT, {"Cookie": "pxref=!"})
+    answer = shop.answer("o.gif", 'order=["x",&amount=1&coupon=%0A["x","', "consent=0")
+    assert DELETION in shop.tracker.unstored(answer, Drop.NOT_DURABLE)[0].head
+
+
 def test_a_refused_order_that_breaks_a_rule_is_dropped_and_deleted():
     reply, line, counted = Shop(headers=GPC).answer("o.gif", "order=1&amount=x", referred=True)
     assert (line, counted) == (None, ("order", Drop.BAD_AMOUNT))
