@@ -47,8 +47,13 @@ class NotTracking(Exception):
 
 
 def tracks(path: str) -> bool:
-    """Whether a path is the tracker's to answer."""
-    return path.startswith(PREFIX) and _PAGE.fullmatch(path) is None
+    """Whether a path, as it was sent, is the tracker's to answer."""
+    return path.startswith(PREFIX) and not _is_page(path)
+
+
+def _is_page(path: str) -> bool:
+    """Whether a path is a page's, in whatever way it is written. A `%2F` is no slash, as to the pages' own router."""
+    return path.count("/") == 3 and _PAGE.fullmatch(url_text(path)) is not None
 
 
 _Found = tuple[Kind, Shop, str]  # what a path names: kind, client, and partner (`""` for an order or a landing beacon)
@@ -153,7 +158,7 @@ class Tracker:
         """For a path that names nothing, or no client that is there, or not yet."""
         match = _PATH.fullmatch(path)
         if match is None:
-            if not tracks(path):
+            if _is_page(path):
                 raise NotTracking
             return self._no_path, None, ("none", Drop.BAD_PATH)
         kind, _ = _named(match)

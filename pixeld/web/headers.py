@@ -43,7 +43,7 @@ def protect(app: web.Application, *, https: bool) -> None:
         headers["Strict-Transport-Security"] = f"max-age={_HSTS_S}"
 
     async def add(request: web.Request, response: web.StreamResponse) -> None:
-        if not tracks(request.path):
+        if not tracks(request.rel_url.raw_path):
             for name, value in headers.items():
                 response.headers.setdefault(name, value)
 

@@ -261,6 +261,7 @@ CLICKS = [
             "id of 33 characters": f"/t/acme/c/{'a' * 33}",
             "id that begins with a hyphen": "/t/acme/c/-a",
             "encoded": "/t/acme/%63/blog",
+            "a slash encoded": "/t/acme%2Fmy-data",
             "dots": "/t/../t/acme/c/blog",
             "two slashes": "/t//acme/c/blog",
             "line break": "/t/acme/c/blog%0a",

@@ -265,7 +265,7 @@ async def test_tracking_and_the_listener_s_own_pages_stay_where_they_are(visit, 
 
 async def test_a_page_below_the_tracker_s_path_is_the_house_s_and_keeps_its_place(visit, fast_path):
     here = await visit(fast_path=fast_path)
-    for path in ("/t/acme/my-data", "/t/nobody/my-data?view=card"):
+    for path in ("/t/acme/my-data", "/t/nobody/my-data?view=card", "/t/acme/my%2Ddata", "/t/%61cme/%6Dy-data?x=%2F", "/%74/acme/my-data"):
         reply = await here.peer.ask(request(path, "Cookie: a=b"))
         assert reply.status == 200 and json.loads(reply.body)["target"] == path
         assert "Content-Security-Policy" in reply.headers
@@ -274,12 +274,14 @@ async def test_a_page_below_the_tracker_s_path_is_the_house_s_and_keeps_its_plac
     fresh = await here.world.peer()  # whose first request decides that its parser is needed
     await fresh.send(click(1)[0] + request("/t/acme/my-data") + click(2)[0])
     assert [(await fresh.reply()).status for _ in range(3)] == [302, 200, 302]
-    for path in ("/t/acme/my-datax", "/t/acme/my-data/", "/t//my-data", "/t/UP/my-data", "/t/acme/x/my-data"):
+    for path in ("/t/acme/my-datax", "/t/acme/my-data/", "/t//my-data", "/t/UP/my-data", "/t/acme/x/my-data", "/t/acme%2Fmy-data", "/t/acme/my%252Ddata"):
         reply = await here.peer.ask(request(path))
         assert (reply.status, reply.headers["X-Pixeld"]) == (404, "dropped; reason=bad_path"), path
         assert "Content-Security-Policy" not in reply.headers
+    reply = await here.peer.ask(request("/%74/acme/c/blog"))  # below the tracker's path to the router only
+    assert (reply.status, reply.headers["X-Pixeld"]) == (404, "dropped; reason=bad_path")
     assert not here.world.metrics.counts.get("pixeld_answer_errors_total")
-    assert here.world.outcomes == {("click", "bot"): 2, ("none", "bad_path"): 5}
+    assert here.world.outcomes == {("click", "bot"): 2, ("none", "bad_path"): 8}
 
 
 async def test_a_visitor_s_secrets_stay_his_own(visit):
