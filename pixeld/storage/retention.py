@@ -7,20 +7,20 @@ that a changed map changes a database that is in use, too.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import cache
 
-from pixeld.errors import SettingsError
+from pixeld.errors import SettingsError, WarehouseRefused
 from pixeld.storage import migrations
 from pixeld.storage.warehouse import Warehouse
 
+log = logging.getLogger(__name__)
 KeptDays = Mapping[str, int | None]  # for each table; None is without limit
 #: ClickHouse's times end in 2106. What would go later may go at once: a time and too many days are one in the past.
 MOST_DAYS = 20_000
-
-
 _PARTED = {len("YYYYMM"): "toYYYYMM", len("YYYYMMDD"): "toYYYYMMDD"}  # what tables are parted by
 
 
@@ -79,7 +79,8 @@ async def plan(warehouse: Warehouse, kept_days: KeptDays) -> list[str]:
 
 async def drop_past(warehouse: Warehouse, kept_days: KeptDays, today: date) -> list[str]:
     """Drop every partition of which even the last moment is past its time; the statements that this call ran. Where not every
-    server can do that, the rows of such a partition are deleted, soon.
+    server can do that, the rows of such a partition are deleted, soon. One that is refused (ClickHouse drops no partition over
+    `max_partition_size_to_drop`, 50 GB) is logged and keeps no other.
     """
     features = warehouse.features
     stored = {features.stored(table): table for table in ages()}
@@ -93,9 +94,16 @@ async def drop_past(warehouse: Warehouse, kept_days: KeptDays, today: date) -> l
             rows = f"{_PARTED[len(row['partition'])]}({ages()[table]}) = {row['partition']}"
             drop = f"DROP PARTITION {row['partition']}" if features.drops_partitions else f"DELETE WHERE {rows}"
             statements.append(f"{features.alter(table)} {drop}")
+    ran = []
     for statement in statements:
-        await warehouse.command(statement)
-    return statements
+        try:
+            await warehouse.command(statement)
+        except WarehouseRefused as error:
+            refused = {"statements": [statement], "reason": str(error)}
+            log.warning("what is past its time could not be dropped now", extra=refused)
+        else:
+            ran.append(statement)
+    return ran
 
 
 def _ended(partition: str) -> date:

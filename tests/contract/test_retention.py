@@ -83,6 +83,17 @@ async def test_a_month_is_dropped_once_its_last_moment_is_past(warehouse):
     assert await retention.drop_past(warehouse, kept | {"clicks": None}, date(2036, 1, 1)) == []
 
 
+async def test_one_that_is_refused_keeps_no_other(warehouse, caplog):
+    for kind in (AFFINITY, CLICK, FORGET):
+        await insert(warehouse, kind, int(datetime(2026, 1, 31, tzinfo=UTC).timestamp() * 1000), "old")
+    await warehouse.command("ALTER TABLE clicks MODIFY SETTING table_readonly = 1")
+    kept = dict.fromkeys(KEPT) | {"affinities": 7, "clicks": 10, "forgotten": 8}
+    dropped = await retention.drop_past(warehouse, kept, date(2026, 3, 1))
+    assert dropped == [f"ALTER TABLE {table} DROP PARTITION 20260131" for table in ("affinities", "forgotten")]
+    (said,) = caplog.records
+    assert said.statements == ["ALTER TABLE clicks DROP PARTITION 202601"] and "readonly" in said.reason
+
+
 async def test_a_server_drops_by_itself_what_is_past(warehouse, clock, caplog):
     caplog.set_level("INFO")
     now_ms = int(time.time() * 1000)
