@@ -150,6 +150,7 @@ async def _clickhouse(settings: Settings, *, in_use: bool) -> Finding:
 def _policy(settings: Settings) -> Finding:
     try:
         policy, header = load_policy(settings)
+        retention.check(policy.kept_days)
     except PixeldError as error:
         return Finding("privacy policy", False, str(error))
     detail = f'P3P compact policy "{policy.compact}"' if header else "P3P is off"

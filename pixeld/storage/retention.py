@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import cache
 
-from pixeld.errors import SettingsError, WarehouseRefused
+from pixeld.domain.events import AFFINITY, FORGET
+from pixeld.errors import PolicyError, SettingsError, WarehouseRefused
 from pixeld.storage import migrations
 from pixeld.storage.warehouse import Warehouse
 
@@ -32,7 +33,9 @@ def ages() -> dict[str, str]:
 
 
 def check(kept_days: KeptDays) -> None:
-    """SettingsError when the map doesn't say how long some table keeps its rows, or says more than ClickHouse can count."""
+    """SettingsError when the map doesn't say how long some table keeps its rows, or says more than ClickHouse can count;
+    PolicyError when what visitors have had forgotten would come back.
+    """
     if missing := sorted(ages().keys() - kept_days.keys()):
         raise SettingsError(
             f"the privacy data map names no column of {', '.join(missing)}, so that nobody can tell how long its rows are "
@@ -44,6 +47,14 @@ def check(kept_days: KeptDays) -> None:
         raise SettingsError(
             f"the privacy data map says {said}, and ClickHouse's clock ends in 2106, so that such rows might go at once; say "
             f"{MOST_DAYS} or less, or leave kept_days out to keep them without limit"
+        )
+    bought, wishes = kept_days[AFFINITY.table], kept_days[FORGET.table]
+    if wishes is not None and (bought is None or wishes <= bought):  # rows go with a merge or by the hour, not at the moment
+        said = "without limit" if bought is None else f"{bought} days"
+        raise PolicyError(
+            f"the privacy data map keeps {AFFINITY.table} {said} and {FORGET.table} {wishes} days, so that what a visitor has "
+            f"had forgotten would be shown and counted again; say a day more or longer for {FORGET.table}, as "
+            "config/privacy.toml does"
         )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from datetime import UTC, date, datetime
 
 import orjson
@@ -10,7 +10,7 @@ import pytest
 
 from pixeld import privacy
 from pixeld.domain.events import AFFINITY, CLICK, DECISION, FORGET, IMPRESSION, ORDER, TEST_ORDER
-from pixeld.errors import SettingsError
+from pixeld.errors import PolicyError, SettingsError
 from pixeld.metrics import Metrics
 from pixeld.parts.flushing import Flushers
 from pixeld.settings import Settings
@@ -121,6 +121,19 @@ async def test_a_server_that_may_not_alter_its_tables_flushes_all_the_same(wareh
 def test_a_map_that_says_nothing_of_a_table_is_refused_by_its_name():
     with pytest.raises(SettingsError, match="names no column of clicks, so that"):
         retention.check({table: days for table, days in KEPT.items() if table != "clicks"})
+
+
+@pytest.mark.parametrize(
+    ("affinities", "forgotten", "said"),
+    [
+        (7, 8, None), (0, 1, None), (7, None, None), (None, None, None),
+        (8, 8, "keeps affinities 8 days and forgotten 8 days, so"), (30, 8, "keeps affinities 30 days and forgotten 8 days, so"),
+        (None, 8, "keeps affinities without limit and forgotten 8 days, so"),
+    ],
+)  # fmt: skip
+def test_a_wish_to_forget_is_kept_longer_than_what_is_forgotten(affinities, forgotten, said):
+    with pytest.raises(PolicyError, match=said) if said else nullcontext():
+        retention.check(KEPT | {"affinities": affinities, "forgotten": forgotten})
 
 
 async def test_more_days_than_there_are_until_2106_are_refused_and_the_most_that_are_allowed_end_in_time(warehouse):

@@ -1,5 +1,7 @@
 """What `pixeld check` finds of listeners."""
 
+from pathlib import Path
+
 import pytest
 
 from pixeld import checkup
@@ -29,6 +31,23 @@ def test_a_port_that_is_taken():
         bound.listen()
         found = checkup._port(Settings(), "public", *bound.getsockname())
     assert not found.ok and "cannot listen on" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "why"),
+    [
+        pytest.param('policy_name = "pixeld"', "", "policy_name: is missing", id="malformed"),
+        pytest.param("kept_days = 8 ", "kept_days = 7 ", "keeps affinities 7 days and forgotten 7 days", id="what is forgotten comes back"),
+        pytest.param("kept_days = 760", "kept_days = 36500", "36500 days for order_decisions", id="past the end of the database's time"),
+    ],
+)
+def test_a_map_with_which_no_server_starts(said, instead, why, tmp_path):
+    own, shipped = tmp_path / "map.toml", (Path(__file__).parents[2] / "config" / "privacy.toml").read_text()
+    assert said in shipped
+    own.write_text(shipped.replace(said, instead))
+    found = checkup._policy(Settings(privacy_file=own))
+    assert not found.ok and why in found.detail
+    assert checkup._policy(Settings()).ok
 
 
 @pytest.mark.parametrize("name", ["tls", "admin_tls"])
