@@ -7,7 +7,7 @@ nor visitor is computed once a client, at its first request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pixeld.domain import affinity, landing, money, optout, referral
 from pixeld.domain.attribution import attribute
@@ -16,6 +16,7 @@ from pixeld.domain.consent import EXPLICIT, REFUSED, decide
 from pixeld.domain.events import AFFINITY, CLICK, FORGET, IMPRESSION, ORDER, REFUSAL, TEST_ORDER, Drop, Kind, Quality, encode
 from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
+from pixeld.tracking import tcf
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.labels import NO_LABELS
@@ -178,10 +179,10 @@ class Tracker:
         self._shops[client_id] = shop
         return shop
 
-    def _decide(self, facts: Facts, shop: Shop, query: str) -> str:
+    def _decide(self, facts: Facts, shop: Shop, query: str, purposes: Collection[int] = tcf.REFERRAL) -> str:
         """The Verdict on a request."""
         _, _, cookie, browser, _, country, _ = facts
-        said = read(query, cookie, browser, honour_dnt=self._honour_dnt, vendor=self._tcf_vendor_id)
+        said = read(query, cookie, browser, honour_dnt=self._honour_dnt, vendor=self._tcf_vendor_id, purposes=purposes)
         return str(decide(said, shop.client.consent, shop.client.consent_where, country))
 
     def _turn_away(
@@ -337,7 +338,8 @@ class Tracker:
         )
         if client.categories and click_id and kind is ORDER and verdict in EXPLICIT:
             named = get("cat", "") if plain else form_text(get("cat", ""))
-            if categories := affinity.chosen(named, client.categories):
+            categories, query = affinity.chosen(named, client.categories), facts[1].partition("?")[2]
+            if categories and self._decide(facts, shop, query, tcf.AUDIENCE) in EXPLICIT:
                 visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
                 line += encode((AFFINITY.code, now_ms, client.id, partner, click_id, visitor, categories))
         return self._replies.ok, line, (kind.name, quality)

@@ -40,16 +40,19 @@ def section_ids(text: str) -> frozenset[int]:
     return frozenset(map(int, text.replace("_", ",").split(","))) - {-1}
 
 
-def says(text: str, applicable: Collection[int] | None, vendor: int) -> Say:
+def says(
+    text: str, applicable: Collection[int] | None, vendor: int, purposes: Collection[int] = tcf.REFERRAL
+) -> Say:
     """What the applicable sections say together; all that there are when nobody says which (None). NO by any of them is NO.
 
-    A US section only ever objects. ValueError when one is not there, unknown, or can't be read. `vendor` as in tcf.says.
+    A US section only ever objects. ValueError when one is not there, unknown, or can't be read. `vendor` and
+    `purposes` as in tcf.says.
     """
     if len(text) > MAX_TEXT:
         raise ValueError("too long")
     header, *bodies = text.split("~")
     sections = dict(zip(_contents(header, len(bodies)), bodies, strict=True))
-    said = {_section(section, sections, vendor) for section in (sections if applicable is None else applicable)}
+    said = {_section(section, sections, vendor, purposes) for section in (sections if applicable is None else applicable)}
     return Say.NO if Say.NO in said else Say.YES if Say.YES in said else Say.NOTHING
 
 
@@ -78,12 +81,12 @@ def _contents(header: str, expected: int) -> list[int]:
     return found
 
 
-def _section(section: int, sections: dict[int, str], vendor: int) -> Say:
+def _section(section: int, sections: dict[int, str], vendor: int, purposes: Collection[int]) -> Say:
     body = sections.get(section)
     if body is None:
         raise ValueError("an applicable section is missing")
     if section == _TCF_EU:
-        return tcf.says(body, vendor)
+        return tcf.says(body, vendor, purposes)
     if section == _US_PRIVACY:
         return us_privacy(body)
     if section not in _OPT_OUTS:

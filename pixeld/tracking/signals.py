@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pixeld.domain import optout
 from pixeld.domain.consent import Say, Signals
@@ -14,12 +14,15 @@ from pixeld.tracking.query import form_text, url_text
 NAMES = frozenset(("consent", "gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy"))
 
 
-def read(query: str, cookie: str, browser: Browser, *, honour_dnt: bool, vendor: int) -> Signals:
+def read(
+    query: str, cookie: str, browser: Browser, *, honour_dnt: bool, vendor: int, purposes: Collection[int] = tcf.REFERRAL
+) -> Signals:
     """The signals of one request. Never raises: what can't be read, or is said twice in two ways, says no.
 
-    An empty value is one that was not given. `vendor` is the operator's own id on the IAB's list, or 0.
+    An empty value is one that was not given. `vendor` is the operator's own id on the IAB's list, or 0; `purposes` are what
+    its strings are asked about.
     """
-    said = _Said(query)
+    said = _Said(query, vendor, purposes)
     opt_out, dnt = optout.chosen(cookie), honour_dnt and browser.dnt
     if said.nothing:
         return Signals(opt_out, browser.gpc, dnt)
@@ -27,17 +30,18 @@ def read(query: str, cookie: str, browser: Browser, *, honour_dnt: bool, vendor:
         opt_out=opt_out,
         gpc=browser.gpc,
         dnt=dnt,
-        tcf=_strictly(_tcf, said, vendor),
-        gpp=_strictly(_gpp, said, vendor),
-        us_privacy=_strictly(_us_privacy, said, vendor),
-        consent=_strictly(_consent, said, vendor),
+        tcf=_strictly(_tcf, said),
+        gpp=_strictly(_gpp, said),
+        us_privacy=_strictly(_us_privacy, said),
+        consent=_strictly(_consent, said),
     )
 
 
 class _Said:
-    """The signals' values in a query."""
+    """The signals' values in a query, and what strings are asked about."""
 
-    def __init__(self, query: str) -> None:
+    def __init__(self, query: str, vendor: int, purposes: Collection[int]) -> None:
+        self.vendor, self.purposes = vendor, purposes
         self._values: dict[str, set[str]] = {}
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
@@ -52,35 +56,35 @@ class _Said:
         return value
 
 
-def _strictly(decode: Callable[[_Said, int], Say], said: _Said, vendor: int) -> Say:
+def _strictly(decode: Callable[[_Said], Say], said: _Said) -> Say:
     try:
-        return decode(said, vendor)
+        return decode(said)
     except ValueError:
         return Say.NO
 
 
-def _tcf(said: _Said, vendor: int) -> Say:
+def _tcf(said: _Said) -> Say:
     applies, text = said["gdpr"], said["gdpr_consent"]
     if applies == "0" or not (applies or text):
         return Say.NOTHING
     if applies not in ("", "1"):
         return Say.NO
-    return tcf.says(text, vendor)
+    return tcf.says(text, said.vendor, said.purposes)
 
 
-def _gpp(said: _Said, vendor: int) -> Say:
+def _gpp(said: _Said) -> Say:
     text, ids = said["gpp"], said["gpp_sid"]
     applicable = gpp.section_ids(ids) if ids else None
     if (applicable is None and not text) or applicable == frozenset():
         return Say.NOTHING
-    return gpp.says(text, applicable, vendor)
+    return gpp.says(text, applicable, said.vendor, said.purposes)
 
 
-def _us_privacy(said: _Said, _: int) -> Say:
+def _us_privacy(said: _Said) -> Say:
     text = said["us_privacy"]
     return gpp.us_privacy(text) if text else Say.NOTHING
 
 
-def _consent(said: _Said, _: int) -> Say:
+def _consent(said: _Said) -> Say:
     text = said["consent"]
     return {"": Say.NOTHING, "1": Say.YES}.get(text, Say.NO)

@@ -5,18 +5,23 @@ The layout is the "TC string core" of the IAB Tech Lab's GDPR-Transparency-and-C
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pixeld.domain.consent import Say
 from pixeld.tracking.bits import Bits
 
 # Where fields of the core begin, in bits.
 _PURPOSE_CONSENTS, _MAX_VENDOR = 152, 213
-_STORE, _MEASURE = 1, 7  # purposes: store and/or access information on a device; measure advertising performance
+#: Purposes 1 and 7, for a referral: store and/or access information on a device; measure advertising performance.
+REFERRAL = (1, 7)
+#: And 9, for what many people buy: understand audiences through statistics or combinations of data from different sources.
+AUDIENCE = (*REFERRAL, 9)
 _NOT_ALLOWED, _BY_INTEREST = 0, 2  # restrictions of a vendor's purpose by the publisher; 1 asks for consent, as is done here
 
 
-def says(text: str, vendor: int) -> Say:
-    """YES when the visitor consents to purposes 1 and 7, and to `vendor` (0: we have none, and none is asked about), and the
-    publisher keeps that vendor from neither purpose.
+def says(text: str, vendor: int, purposes: Collection[int] = REFERRAL) -> Say:
+    """YES when the visitor consents to all `purposes`, and to `vendor` (0: we have none, and none is asked about), and the
+    publisher keeps that vendor from none of them.
 
     ValueError when that can't be read. The core comes first, whatever further segments say more about.
     """
@@ -24,10 +29,10 @@ def says(text: str, vendor: int) -> Say:
     if bits.take(6) != 2:
         raise ValueError("another version")
     bits.at = _PURPOSE_CONSENTS
-    purposes = bits.take(24)
+    consents = bits.take(24)
     bits.at = _MAX_VENDOR
     bits.take(17)  # read though nobody may ask: a string that ends before is cut off
-    if not all(purposes >> 24 - purpose & 1 for purpose in (_STORE, _MEASURE)):
+    if not all(consents >> 24 - purpose & 1 for purpose in purposes):
         return Say.NO
     if not vendor:
         return Say.YES
@@ -35,7 +40,7 @@ def says(text: str, vendor: int) -> Say:
     if not _among(bits, vendor):
         return Say.NO
     _among(bits, vendor)  # whose legitimate interest nobody objects to; passed over
-    return Say.NO if _restricted(bits, vendor) else Say.YES
+    return Say.NO if _restricted(bits, vendor, purposes) else Say.YES
 
 
 def _among(bits: Bits, vendor: int) -> bool:
@@ -50,12 +55,12 @@ def _among(bits: Bits, vendor: int) -> bool:
     return found
 
 
-def _restricted(bits: Bits, vendor: int) -> bool:
+def _restricted(bits: Bits, vendor: int, purposes: Collection[int]) -> bool:
     found = False
     for _ in range(bits.take(12)):
         purpose, kind = bits.take(6), bits.take(2)
         concerned = _in_ranges(bits, vendor)
-        found |= concerned and purpose in (_STORE, _MEASURE) and kind in (_NOT_ALLOWED, _BY_INTEREST)
+        found |= concerned and purpose in purposes and kind in (_NOT_ALLOWED, _BY_INTEREST)
     return found
 
 

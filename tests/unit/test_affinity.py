@@ -10,7 +10,7 @@ from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.errors import BadInput
 from pixeld.tracking.audience import Browser
 from tests.conftest import START_MS
-from tests.consent import tc
+from tests.consent import gpp, tc
 from tests.wire.conftest import KEYS, tracker
 from tests.wire.corpus import CHROME
 
@@ -46,8 +46,16 @@ KEPT = {
 }
 
 
-def test_a_consent_string_is_a_consent():
-    assert list(asked(f"cat=coffee&gdpr_consent={tc((1, 7))}")) == ["order", "affinity"]
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(f"gdpr_consent={tc((1, 7, 9))}", id="TCF"),
+        pytest.param(f"gpp={gpp({2: tc((1, 7, 9))})}", id="GPP"),
+        pytest.param(f"gdpr_consent={tc((1, 7, 9))}&consent=1", id="both ways"),
+    ],
+)
+def test_a_consent_string_is_a_consent(query):
+    assert list(asked(f"cat=coffee&{query}")) == ["order", "affinity"]
 
 
 @pytest.mark.parametrize(("query", "kept"), KEPT.values(), ids=KEPT)
@@ -69,6 +77,9 @@ NOTHING = {
     "consent refused": ("cat=coffee&consent=0", {}),
     "consent in other words": ("cat=coffee&consent=yes", {}),
     "a string that refuses": (f"cat=coffee&gdpr_consent={tc((7,))}", {}),
+    "a string that allows no statistics": (f"cat=coffee&gdpr_consent={tc((1, 7))}", {}),
+    "nor within GPP": (f"cat=coffee&gpp={gpp({2: tc((1, 7))})}", {}),
+    "nor beside another yes": (f"cat=coffee&consent=1&gdpr_consent={tc((1, 7))}", {}),
     "opted out": ("cat=coffee&consent=1", {"cookie": f"pxref={CLICK_ID['shop']}; ID=OPT_OUT"}),
     "nobody earns it": ("cat=coffee&consent=1", {"click": False}),
     "a client without categories": ("cat=coffee&consent=1", {"client": "plain"}),

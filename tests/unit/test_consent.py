@@ -325,6 +325,21 @@ def test_what_the_publisher_restricts(restrictions, said, interests, vendors):
     assert tcf.says(text, 0) is YES, "of no vendor nothing is asked"
 
 
+@pytest.mark.parametrize(
+    ("consents", "restrictions", "vendor", "said"),
+    [
+        pytest.param((1, 7, 9), [], 75, YES, id="audience statistics, too"),
+        pytest.param((1, 7), [], 0, NO, id="none"),
+        pytest.param((7, 9), [], 0, NO, id="nor without a referral"),
+        pytest.param((1, 7, 9), [(9, 2, 75, 75)], 75, NO, id="restricted"),
+        pytest.param((1, 7, 9), [(9, 2, 74, 74)], 75, YES, id="another vendor restricted"),
+    ],
+)
+def test_what_was_bought_asks_for_one_purpose_more(consents, restrictions, vendor, said):
+    text = consent.tc(consents, [75], restrictions=restrictions)
+    assert tcf.says(text, vendor, tcf.AUDIENCE) is gpp.says(consent.gpp({2: text}), None, vendor, tcf.AUDIENCE) is said
+
+
 def test_a_string_that_ends_before_its_restrictions_is_cut_off():
     text = consent.tc((1, 7), [75], restrictions=[(2, 0, 75, 75)])
     for end in range(40, len(text)):
