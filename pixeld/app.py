@@ -216,7 +216,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     affinities = Affinities(warehouse, node.buffer, clock)
     limiter = Limiter(visitor.PER_S, visitor.BURST, time.monotonic)
     jar = Jar(settings.referral_cookie, settings.landing_cookie)
-    visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, jar, p3p))
+    visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, jar, p3p, settings.honour_dnt))
     if parties is not None:
         _furnish(home, settings, parties, registry, reports, decisions, operations)
     if intake is None:

@@ -22,7 +22,7 @@ from pixeld.web.rate import Limiter
 log = logging.getLogger(__name__)
 _LIMITED = (CLICK.name, IMPRESSION.name)  # an order is money, and never limited
 _SEC_PURPOSE, _PURPOSE, _X_MOZ = _AHEAD = istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz")
-SEC_GPC, _DNT = istr("Sec-GPC"), istr("DNT")
+SEC_GPC, DNT = istr("Sec-GPC"), istr("DNT")
 
 
 class Said(NamedTuple):
@@ -125,7 +125,7 @@ def said(headers: MultiMapping[str], origin: Origin) -> Said:
         get(hdrs.ACCEPT_LANGUAGE, ""),
         ahead=_ahead(headers),
         gpc=says_1(headers, SEC_GPC),
-        dnt=says_1(headers, _DNT),
+        dnt=says_1(headers, DNT),
     )
     return Said(browser, origin.told(headers))
 

@@ -249,6 +249,9 @@ async def honour_dnt(start, **_):
     async with start(honour_dnt=True) as running:
         assert b"Set-Cookie" not in await raw(running.public, plain("/t/shop/c/blog", "DNT: 1"))
         assert b"Set-Cookie" in await raw(running.public, plain("/t/shop/c/blog", "DNT: 0"))
+        assert b"sends Do Not Track" in await raw(running.public, plain("/my-data", "DNT: 1"))
+    async with start() as running:
+        assert b"sends Do Not Track" not in await raw(running.public, plain("/my-data", "DNT: 1"))
 
 
 async def tcf_vendor_id(start, **_):

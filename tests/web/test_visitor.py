@@ -80,7 +80,7 @@ async def browse(aiohttp_client, clock):
     registry, intake = SimpleNamespace(snapshot=Snapshot(1, SHOPS, PARTNERS)), MemoryIntake(lambda settle: settle())
     affinities, limiter = Affinities(), Limiter(visitor.PER_S, visitor.BURST, lambda: clock() / 1000)
     app = house.application(Origin())
-    visitor.add_routes(app, visitor.Services(registry, affinities, limiter, KEYS, JAR, P3P))
+    visitor.add_routes(app, visitor.Services(registry, affinities, limiter, KEYS, JAR, P3P, honour_dnt=True))
     public.add_routes(app, p3p=False, https=True)
     tracking.add_routes(app, Desk(tracker(), intake, Metrics(), clock, Origin()))
     client = await aiohttp_client(app)
@@ -198,7 +198,11 @@ async def test_a_form_with_no_button_of_ours_changes_nothing(kind, data, browse)
     assert page.status == 400 and not page.set_cookies and "no such button" in page.text
 
 
-REFUSALS = {"opted out": ("ID=OPT_OUT", {}), "Global Privacy Control": ("", {"Sec-GPC": "1"})}
+REFUSALS = {
+    "opted out": ("ID=OPT_OUT", {}),
+    "Global Privacy Control": ("", {"Sec-GPC": "1"}),
+    "Do Not Track, where it is honoured": ("", {"DNT": "1"}),
+}
 
 
 @pytest.mark.parametrize(("cookie", "headers"), REFUSALS.values(), ids=REFUSALS)
@@ -217,6 +221,7 @@ CHOICES = {
     "GPC and opted out": ("ID=OPT_OUT", {"Sec-GPC": "1"}, ["opt-in"], "Your browser sends Global Privacy Control."),
     "GPC, said twice": ("", {"Sec-GPC": "0, 1"}, ["opt-out"], "Your browser sends Global Privacy Control."),
     "GPC taken back": ("", {"Sec-GPC": "0"}, ["opt-out"], "You can opt out"),
+    "DNT, where it is honoured": ("", {"DNT": "1"}, ["opt-out"], "Your browser sends Do Not Track."),
     "another ID": ("ID=7; MYID=OPT_OUT", {}, ["opt-out"], "You can opt out"),
 }
 

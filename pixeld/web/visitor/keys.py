@@ -18,7 +18,7 @@ PER_S, BURST = 2.0, 4 * FRAMES  #: shops' pages for one address: on average, and
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the pages are made of. `limiter` bounds how many shops' pages one address gets, as they ask the warehouse.
-    `p3p` is the P3P header's value, None when P3P is off.
+    `p3p` is the P3P header's value, None when P3P is off; `honour_dnt` the setting.
     """
 
     registry: Registry
@@ -27,6 +27,7 @@ class Services:
     keys: Keyring
     jar: Jar
     p3p: str | None
+    honour_dnt: bool
 
 
 SERVICES: AppKey[Services] = AppKey("visitor", Services)

@@ -123,7 +123,7 @@ async def _forget(request: web.Request, client: Client, held: Held, bought: list
 
 
 def _refuses(request: web.Request) -> bool:
-    return rendering.opted_out(request) or rendering.gpc(request)
+    return rendering.opted_out(request) or bool(rendering.objection(request))
 
 
 def _card(request: web.Request) -> bool:

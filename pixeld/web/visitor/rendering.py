@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pixeld.domain import optout
 from pixeld.errors import PixeldError
-from pixeld.web.desk import SEC_GPC, cookies, says_1
+from pixeld.web.desk import DNT, SEC_GPC, cookies, says_1
 from pixeld.web.headers import CSP, csp
 from pixeld.web.visitor import keys
 
@@ -64,7 +64,7 @@ def page(request: web.Request, template: str, /, status: int = 200, **values: An
     """A page that no cache keeps and that only pages of ours may frame; its forms tell where they come from."""
     common = {
         "opted_out": opted_out(request),
-        "gpc": gpc(request),
+        "objection": objection(request),
         "done": _done(request),
         "here": request.path,
         "card": False,
@@ -121,6 +121,8 @@ def opted_out(request: web.Request) -> bool:
     return optout.chosen(cookies(request.headers))
 
 
-def gpc(request: web.Request) -> bool:
-    """Whether it sends Global Privacy Control."""
-    return says_1(request.headers, SEC_GPC)
+def objection(request: web.Request) -> str:
+    """The name of the signal by which it objects to being tracked; `""` when it sends none that is obeyed."""
+    if says_1(request.headers, SEC_GPC):
+        return "Global Privacy Control"
+    return "Do Not Track" if request.app[keys.SERVICES].honour_dnt and says_1(request.headers, DNT) else ""
