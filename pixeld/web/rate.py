@@ -1,4 +1,7 @@
-"""How much one address may have stored, or one key ask: a token bucket for each, in memory only, until it is full again."""
+"""How much one address may have stored, or one key ask: a token bucket for each, in memory only.
+
+Whose it is stands there as Python's own hash of it, 64 bits under a key that nothing outside this process ever sees.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Limiter:
         #: In so many seconds an empty bucket has a token again.
         self.token_s, self._now = 1 / per_s, now
         self._room_s = (burst - 1 + 1e-6) * self.token_s  # full later than that: less than a token is left
-        self._full_at: dict[str | bytes, float] = {}  # when each bucket will be full: all there is to know of it
+        self._full_at: dict[int, float] = {}  # when each bucket will be full: all there is to know of it
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -31,7 +34,7 @@ class Limiter:
         """Take a token from this address's bucket; False when it is empty. Nobody's address (`""`) always has one."""
         if not address:
             return True
-        key = socket.inet_pton(socket.AF_INET6, address)[:8] if ":" in address else address
+        key = hash(socket.inet_pton(socket.AF_INET6, address)[:8] if ":" in address else address)
         now, full_at = self._now(), self._full_at
         due = full_at.get(key, now)
         if due <= now:

@@ -6,6 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from pixeld.web.origin import Origin, Peer
+from pixeld.web.rate import Limiter
 from tests.wire.corpus import get
 
 PROXY, OTHER_PROXY, VISITOR, STRANGER = "10.0.0.1", "10.9.9.9", "192.0.2.7", "203.0.113.5"
@@ -146,6 +147,24 @@ def test_a_visitor_behind_a_proxy_is_looked_up_once():
     peer = origin.peer((PROXY, 1))
     assert [ask(origin, peer, forwarded(VISITOR))[1] for _ in range(3)] == ["DE"] * 3
     assert db.asked == [VISITOR]
+
+
+def test_no_address_is_remembered():
+    origin, limiter = Origin(NETWORKS, country_db=database()), Limiter(1, 1, lambda: 0.0)
+    for address in (VISITOR, "2001:db8::1"):
+        assert find(origin, address) == (address, "DE" if address == VISITOR else "")
+        assert limiter.allows(address) and not limiter.allows(address)
+    remembered = [*origin._known, *limiter._full_at]
+    assert len(remembered) == 4 and {type(each) for each in remembered} == {int}
+
+
+def test_no_more_countries_are_remembered_than_stated(monkeypatch):
+    monkeypatch.setattr("pixeld.web.origin._CACHE", 2)
+    origin = Origin(country_db=database())
+    for _ in range(2):
+        for address, country in ((VISITOR, "DE"), (STRANGER, "FR"), ("192.0.2.8", "")):
+            assert origin.peer((address, 1)).country == country
+    assert len(origin._known) <= 2
 
 
 def test_a_peer_is_what_is_known_of_a_connection():
