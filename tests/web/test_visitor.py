@@ -298,7 +298,7 @@ def bought(browse):
 
 async def test_what_was_bought_is_shown_and_forgotten(browse, bought):
     page = await browse("/t/acme/my-data", cookie=bought)
-    assert "kept for a week, to count what many people buy: coffee, cups." in page.text and "tea" not in page.text
+    assert "kept for some days, to count what many people buy: coffee, cups." in page.text and "tea" not in page.text
     page = await browse("/t/acme/my-data", "POST", bought, OWN, do="forget")
     assert page.status == 303 and not page.set_cookies
     assert browse.affinities.forgotten == [("acme", bought.partition("=")[2])]
