@@ -245,20 +245,10 @@ class Tracker:
         labels = NO_LABELS if quality == _NOT_A_MEMBER else read_labels(values, plain)  # no agreement, nobody to label for
         line = encode(
             (
-                CLICK.code,
-                now_ms,
-                client.id,
-                partner,
-                quality,
-                verdict,
-                click_id,
-                visitor,
-                *labels,
-                country,
-                *browser.audience,
-                visit,
+                CLICK.code, now_ms, client.id, partner, quality, verdict, click_id, visitor,
+                *labels, country, *browser.audience, visit,
             )
-        )
+        )  # fmt: skip
         return Reply(head, b""), line, (CLICK.name, quality)
 
     def _impression(
@@ -336,7 +326,8 @@ class Tracker:
                 now_s + shop.lock_s if shop.lock_s else 0,
             )
         )
-        if client.categories and click_id and kind is ORDER and verdict in EXPLICIT:
+        # Of a click that no cookie carries, nobody could have it forgotten.
+        if client.categories and click_id in clicks and kind is ORDER and verdict in EXPLICIT:
             named = get("cat", "") if plain else form_text(get("cat", ""))
             categories, query = affinity.chosen(named, client.categories), facts[1].partition("?")[2]
             if categories and self._decide(facts, shop, query, tcf.AUDIENCE) in EXPLICIT:

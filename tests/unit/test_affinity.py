@@ -18,10 +18,12 @@ KNOWN = ("coffee", "tea", "cups", "pots", "milk", "sugar")
 CLIENTS = {
     "shop": Client("shop", "Shop", "https://shop.example/", categories=KNOWN),
     "plain": Client("plain", "Plain", "https://plain.example/"),
+    "stateless": Client("stateless", "Stateless", "https://stateless.example/", categories=KNOWN, stateless=True),
 }
 MEMBERS = {(client, "blog"): Status.APPROVED for client in CLIENTS}
 TRACKER = tracker(Snapshot(1, CLIENTS, {"blog": Partner("blog", "Blog")}, MEMBERS))
 CLICK_ID = {client: KEYS.sign(client, "blog", START_MS // 1000, b"12345678") for client in CLIENTS}
+EARLIER = KEYS.sign("shop", "blog", START_MS // 1000 - 60, b"earlier!")
 BROWSER = Browser.of(CHROME, "de-DE", ahead=False)
 
 
@@ -37,6 +39,7 @@ def asked(query, client="shop", *, cookie=None, click=True):
 
 KEPT = {
     "one": ("cat=coffee", "coffee"),
+    "by a click that a cookie carries, too": (f"cat=coffee&click={CLICK_ID['shop']}", "coffee"),
     "several, in their order": ("cat=tea,coffee", "tea,coffee"),
     "a comma that is coded": ("cat=tea%2Ccoffee", "tea,coffee"),
     "twice": ("cat=tea,tea", "tea"),
@@ -82,6 +85,9 @@ NOTHING = {
     "nor beside another yes": (f"cat=coffee&consent=1&gdpr_consent={tc((1, 7))}", {}),
     "opted out": ("cat=coffee&consent=1", {"cookie": f"pxref={CLICK_ID['shop']}; ID=OPT_OUT"}),
     "nobody earns it": ("cat=coffee&consent=1", {"click": False}),
+    "a click that no cookie carries": (f"cat=coffee&consent=1&click={CLICK_ID['shop']}", {"click": False}),
+    "nor the one that is there": (f"cat=coffee&consent=1&click={CLICK_ID['shop']}", {"cookie": f"pxref={EARLIER}"}),
+    "a client without cookies": (f"cat=coffee&consent=1&click={CLICK_ID['stateless']}", {"client": "stateless"}),
     "a client without categories": ("cat=coffee&consent=1", {"client": "plain"}),
     "a test order": ("cat=coffee&consent=1&test=1", {}),
 }
