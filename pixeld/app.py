@@ -195,7 +195,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     _gauges(metrics, operations, node, flushers, crew)
     releases = AudienceReleases(links.redis, warehouse, clock, settings.audience_k)
     tasks.start("release", Releasing(releases, operations.oldest_s, clock).run())
-    decisions = Decisions(links.redis, warehouse, node.buffer, clock)
+    decisions = Decisions(links.redis, warehouse, node.buffer, registry.note, clock)
     parties = await open_accounts(stack, tasks, settings, data, links.redis, registry, clock) if settings.portal else None
     admin_app = admin.application()
     admin_app[keys.REGISTRY], admin_app[keys.REPORTS], admin_app[keys.METRICS] = registry, reports, metrics

@@ -10,6 +10,7 @@ from pixeld.domain.events import ChunkId
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.reports import AudienceQuery, OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
+from pixeld.errors import PixeldError
 
 Row = bytes  #: a JSON array of texts and integers without a newline in it, as `orjson` writes it
 
@@ -233,7 +234,7 @@ class Decisions(Protocol):
     """What people decide about orders."""
 
     async def decide(
-        self, scope: Scope, client: str, order: object, status: object, reason: object, seen: object, who: str
+        self, scope: Scope, client: str, order: str, status: object, reason: object, seen: object, who: str
     ) -> OrderStatus:
         """Approve or reject an order that its decider has `seen` pending; returns when that is durable. It is for good, and
         reports show it as soon as any event.
@@ -242,4 +243,11 @@ class Decisions(Protocol):
         NotFound, Conflict (it is not pending, or somebody else is deciding), WarehouseAway, QueueAway or Unavailable, and then
         nothing was decided; but QueueAway may leave the order claimed for a minute. `reason` is shown to the partner; `who`
         is not, and no name: "operator:7", "client:shop/3".
+        """
+
+    async def decide_all(
+        self, scope: Scope, client: str, orders: Mapping[str, object], status: object, reason: object, who: str
+    ) -> tuple[OrderStatus, dict[str, PixeldError]]:
+        """The same with several `orders`, each with the status that was `seen` of it: what they have become, but for those
+        that were refused, each with its BadInput, NotFound or Conflict. One entry of the audit stream tells of them all.
         """

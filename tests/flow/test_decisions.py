@@ -14,6 +14,7 @@ from pixeld.storage import keys, migrations
 from pixeld.storage.decisions import Decisions
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect
+from pixeld.storage.registry import Registry
 from tests.conftest import START_MS
 from tests.fakes import MemoryIntake
 from tests.process import pixeld
@@ -58,7 +59,18 @@ async def intake():
 
 @pytest.fixture
 async def decisions(redis, stored, intake, clock):
-    return Decisions(redis, stored, intake, clock)
+    return opened(redis, stored, intake, clock)
+
+
+def opened(redis, stored, intake, clock):
+    registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
+    return Decisions(redis, stored, intake, registry.note, clock)
+
+
+async def audited(redis, clock):
+    """What the audit stream says, newest first: what, after, who."""
+    registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
+    return [(entry["what"], entry["after"], entry["who"]) for entry in await registry.audit(100)]
 
 
 async def decide(decisions, order="pending", status="approved", reason="", seen="pending", scope=SHOP, client="shop"):
@@ -93,7 +105,7 @@ async def test_a_decision_is_never_older_than_its_order(decisions, intake):
         pytest.param({"scope": Scope.client("store")}, Forbidden, "only the client", id="another client"),
         pytest.param({"scope": Scope.client("store"), "order": "none"}, Forbidden, "only", id="another client learns nothing"),
         pytest.param({"order": "none"}, NotFound, "no such order", id="no such order"),
-        pytest.param({"order": None}, NotFound, "no such order", id="no order"),
+        pytest.param({"order": ""}, NotFound, "no such order", id="no order"),
         pytest.param({"client": "store", "scope": OPERATOR}, NotFound, "no such order", id="an order of another client"),
         pytest.param({"status": "pending"}, BadInput, "approved or rejected", id="no decision"),
         pytest.param({"status": "rejected"}, BadInput, "reason is missing", id="rejected without a reason"),
@@ -112,7 +124,7 @@ async def test_what_is_refused_decides_nothing(decisions, intake, redis, asked, 
 
 async def test_of_two_people_at_once_one_decides_and_the_other_is_told(redis, stored, clock):
     intake = MemoryIntake()
-    here, there = (Decisions(redis, stored, intake, clock) for _ in range(2))
+    here, there = (opened(redis, stored, intake, clock) for _ in range(2))
     first = asyncio.create_task(decide(here))
     await intake.holds(1)
     with pytest.raises(Conflict, match="right now"):
@@ -126,7 +138,7 @@ async def test_of_two_people_at_once_one_decides_and_the_other_is_told(redis, st
 
 
 async def test_many_at_once_decide_once(redis, stored, intake, clock):
-    everybody = [Decisions(redis, stored, intake, clock) for _ in range(20)]
+    everybody = [opened(redis, stored, intake, clock) for _ in range(20)]
     outcomes = await asyncio.gather(*(decide(each) for each in everybody), return_exceptions=True)
     assert sum(outcome is OrderStatus.APPROVED for outcome in outcomes) == 1
     assert all(isinstance(outcome, Conflict) for outcome in outcomes if outcome is not OrderStatus.APPROVED)
@@ -142,10 +154,53 @@ async def test_a_decision_that_cannot_be_stored_is_none_and_can_be_made_again(de
     assert await decide(decisions) is OrderStatus.APPROVED
 
 
+ONE = ("decisions/shop", {"orders": 1, "decision": "approved"}, "client:shop/7")
+SEVERAL = ("decisions/shop", {"orders": 2, "decision": "rejected"}, "client:shop/7")
+
+
+async def test_what_is_decided_at_once_is_durable_at_once_and_one_entry_of_the_audit_log(decisions, intake, redis, clock):
+    orders = {"pending": "pending", "locked": "pending", "none": "pending", "never locked": "pending", "rejected": "sent"}
+    wanted, refused = await decisions.decide_all(SHOP, "shop", orders, "rejected", "late", "client:shop/7")
+    assert wanted is OrderStatus.REJECTED
+    assert {order: type(error) for order, error in refused.items()} == {"locked": Conflict, "none": NotFound, "rejected": BadInput}
+    assert [values["order_id"] for _, values in intake.events] == ["pending", "never locked"] and len(intake.lines) == 1
+    assert await audited(redis, clock) == [SEVERAL]
+    for order in ("pending", "never locked"):
+        with pytest.raises(Conflict, match="rejected the order a moment ago"):
+            await decide(decisions, order)
+
+
+async def test_a_decision_is_on_the_audit_log_before_it_is_made_and_names_no_order(redis, stored, clock):
+    intake = MemoryIntake()
+    making = asyncio.create_task(decide(opened(redis, stored, intake, clock)))
+    await intake.holds(1)
+    assert await audited(redis, clock) == [ONE]
+    intake.commit()
+    await making
+
+
+async def test_a_decision_that_the_audit_log_does_not_take_is_none(decisions, intake, redis, monkeypatch):
+    async def refused(*_):
+        raise QueueAway("away")
+
+    monkeypatch.setattr(decisions, "_note", refused)
+    with pytest.raises(QueueAway):
+        await decide(decisions)
+    assert intake.lines == [] and await redis.keys("*") == []
+
+
+async def test_a_decision_that_cannot_be_stored_is_told_on_the_audit_log(decisions, intake, redis, clock):
+    intake.full = True
+    with pytest.raises(Unavailable):
+        await decide(decisions)
+    failed = ("decisions/shop/failed", None, "client:shop/7")
+    assert await audited(redis, clock) == [failed, ONE]
+
+
 async def test_without_redis_nobody_decides(stored, intake, clock):
     nowhere = connect("unix:///nonexistent/redis.sock", 1.0)
     with pytest.raises(QueueAway):
-        await decide(Decisions(nowhere, stored, intake, clock))
+        await decide(opened(nowhere, stored, intake, clock))
     assert intake.lines == []
     await nowhere.aclose()
 

@@ -57,7 +57,7 @@ class World:
         reports = Reports(self.warehouse, self.clock)
         public, private = web.Application(), admin.application()
         intake = MemoryIntake(lambda settle: asyncio.get_running_loop().call_soon(settle))
-        self.decided, decisions = intake, Decisions(self.redis, self.warehouse, intake, self.clock)
+        self.decided, decisions = intake, Decisions(self.redis, self.warehouse, intake, self.registry.note, self.clock)
         limiter = Limiter(PER_S, BURST, lambda: self.now)
         needed = tenants.Tenants(self.keys, self.registry, reports, decisions, lambda: TODAY, limiter)
         public.add_subapp(tenants.PREFIX, tenants.application(needed))

@@ -49,7 +49,7 @@ async def made(redis, clock):
 @pytest.fixture
 async def server(made, warehouse, clock):
     """The house on a port of its own, with nobody in it yet."""
-    decisions = Decisions(made.redis, warehouse, portal.Straight(warehouse), clock)
+    decisions = Decisions(made.redis, warehouse, portal.Straight(warehouse), made.registry.note, clock)
     async with TestServer(portal.site(portal.services(made, Reports(warehouse, clock), decisions=decisions))) as running:
         yield running
 

@@ -256,13 +256,15 @@ async def test_a_wrong_filter_is_told(client, orders, query):
     assert (await client.get(f"/portal/client/orders?{query}")).status == 400
 
 
-async def test_several_orders_are_decided_at_once(client, orders):
+async def test_several_orders_are_decided_at_once(made, client, orders):
     page = await client.get("/portal/client/orders?status=pending")
     reply = await client.post("/portal/client/orders", page.form("/portal/client/orders", post=True) | boxes(page) | {"decision": "approved"})
     assert (reply.status, reply.location) == (303, "/portal/client/orders?status=pending")
     assert "2 orders are approved" in (await client.follow()).text
     page = await client.get("/portal/client/orders")
     assert boxes(page) == {} and page.text.count("Approved") >= 3
+    entry = await audited(made)
+    assert (entry["what"], entry["after"]) == ("decisions/shop", {"orders": 2, "decision": "approved"})
 
 
 async def test_a_rejection_has_a_reason_which_is_kept_beside_the_order(client, orders):
@@ -292,6 +294,7 @@ async def test_what_was_decided_meanwhile_is_told_and_stays(client, orders, orde
 
 
 NOTHING = {"nothing ticked": ({"decision": "approved"}, 400), "no decision": ({"order A2": "pending"}, 400)}
+NOTHING |= {"more than a page has": ({f"order {n}": "pending" for n in range(51)} | {"decision": "approved"}, 400)}
 NOTHING |= {f"order {order}": ({f"order {order}": "pending", "decision": "approved"}, 404) for order in ("T1", "nothing", "")}
 
 

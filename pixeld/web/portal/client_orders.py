@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from pixeld.domain.orders import OrderStatus, check_decision
-from pixeld.errors import BadInput, Conflict, NotFound
+from pixeld.errors import BadInput, NotFound
 from pixeld.web.portal import keys, sessions
 from pixeld.web.portal.forms import Form, posted
 from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
@@ -78,24 +78,20 @@ async def decide(request: web.Request) -> web.Response:
         return await _show(request, asked, {error.field or "": text}, typed, 400)
     if status is OrderStatus.APPROVED:
         reason = ""
-    if not ticked:
-        return await _show(request, asked, {"": "No order is ticked: tick those that you want to decide about."}, typed, 400)
-    problems, missing = [], 0
-    for name, seen in ticked.items():
-        order = name.removeprefix(_BOX)
-        try:
-            await request.app[keys.DECISIONS].decide(
-                account.scope, account.subject, order, status.value, reason, seen, account.who
-            )
-        except (Conflict, NotFound, BadInput) as error:
-            problems.append(f"{order}: {error}.")
-            missing += isinstance(error, NotFound)
-    if missing == len(ticked):
+    if not 0 < len(ticked) <= _PAGE:
+        text = f"Tick the orders that you want to decide about, {_PAGE} at most; {len(ticked) or 'none'} were ticked."
+        return await _show(request, asked, {"": text}, typed, 400)
+    orders = {name.removeprefix(_BOX): seen for name, seen in ticked.items()}
+    _, refused = await request.app[keys.DECISIONS].decide_all(
+        account.scope, account.subject, orders, status.value, reason, account.who
+    )
+    if all(isinstance(refused.get(order), NotFound) for order in orders):
         raise NotFound("There is no such order.")
-    done = len(ticked) - len(problems)
-    if problems:
-        told = [f"{_counted(done)} {status}." if done else "", *problems]
-        return await _show(request, asked, {"": " ".join(filter(None, told))}, {"reason": reason}, 409)
+    done = len(orders) - len(refused)
+    if refused:
+        told = [f"{_counted(done)} {status}."] if done else []
+        told += [f"{order}: {error}." for order, error in refused.items()]
+        return await _show(request, asked, {"": " ".join(told)}, {"reason": reason}, 409)
     where = urlencode({name: value for name, value in asked.items() if value})
     return see_other(f"{_ORDERS}?{where}" if where else _ORDERS, f"{_counted(done)} {status}. The list shows it in a moment.")
 
