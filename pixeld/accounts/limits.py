@@ -27,8 +27,14 @@ LIMITS = {
     "password": Limit(10, 900),  # asked for again, of one account that is logged in
     "code": Limit(10, 3600),  # 3 of 1,000,000 are right: a year of guesses, of somebody who has the password, finds one in 4
     "registration by address": Limit(20, 3600),
-    "registration by e-mail address and address": Limit(5, 86_400),
-    "registration by e-mail address": Limit(20, 86_400),
+    "registration by e-mail address and address": Limit(3, 6 * 3600),
+    # As with resets: whoever is refused has links in the mailbox. 24 mails a day at most.
+    "registration by e-mail address": Limit(
+        6,
+        6 * 3600,
+        "this address was registered several times within hours; the links are in its mailbox, and each holds for a day: "
+        "follow one, and correct afterwards what was typed (all but the id), or try again in 6 hours",
+    ),
     "reset by address": Limit(20, 3600),
     "reset by account and address": Limit(3, 3600),
     # No longer than those links hold: whoever is refused has one in the mailbox that works, and using it begins this anew. So
