@@ -59,7 +59,7 @@ class Joining:
         await office.limits.attempt("registration by address", peer)
         await office.limits.attempt("registration by e-mail address and address", to, peer)
         await office.limits.attempt("registration by e-mail address", to)
-        # From here on, the same is done for every address; only the mail tells whether it has an account.
+        # From here on, as much is written for every address: neither time nor words tell whether it has an account.
         account = self._new(Role.PARTNER, subject, contact, policy.number)
         await office.people.make(Person(account, {}, name), LIFE_S["confirm"])
         try:
@@ -70,7 +70,6 @@ class Joining:
         token = await office.links.make("confirm", account.id, {})
         known = await office.people.find(contact.email)
         if known is not None and known.account.state == "active":
-            await office.links.end(account.id)
             await office.outbox.send(contact.email, "known", known.account.id)
         else:
             await office.outbox.send(contact.email, "confirm", account.id, token=token, partner=subject)

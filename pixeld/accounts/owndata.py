@@ -175,8 +175,7 @@ class OwnData:
         known = await office.people.find(email)
         await office.links.end(account.id, "email")
         token = await office.links.make("email", account.id, {"email": email})
-        if known is not None and known.account.state == "active":
-            await office.links.end(account.id, "email")
+        if known is not None and known.account.state == "active":  # the link, told nobody, was made for the time it takes
             await office.outbox.send(email, "known", known.account.id)
         else:
             await office.outbox.send(email, "email", account.id, token=token)

@@ -204,6 +204,9 @@ async def test_many_strangers_delay_a_registration_by_hours_and_leave_a_link_tha
     await made.accounts.correct(account, {"name": "My own", "contact_name": "Myself"}, account.version)
 
 
+WRITES = ("hset", "del", "zadd", "zrem", "xadd", "pexpire", "incr")
+
+
 async def test_a_known_address_is_told_by_mail_only(made):
     account = await partner(made)
     await made.accounts.register(FORM | {"partner_id": "blog2"}, PEER)
@@ -213,6 +216,23 @@ async def test_a_known_address_is_told_by_mail_only(made):
     with pytest.raises(InvalidForm, match="taken"):
         await made.accounts.register(FORM | {"partner_id": "blog2", "email": "other@quux.example"}, PEER)
     assert await made.accounts.all() == [account]
+
+
+@pytest.mark.parametrize("how", ["register", "move there"])
+async def test_as_much_is_written_for_a_known_address_as_for_any(made, redis, how):
+    """Each write waits for the disk, so that one more shows in how long it takes."""
+    account = await partner(made)
+    await client(made, "clara@shop.example")
+    written = {}
+    for n, email in enumerate(("first@x.example", "clara@shop.example", "nobody@x.example")):  # the first is what others replace
+        await redis.config_resetstat()
+        if how == "register":
+            await made.accounts.register(FORM | {"partner_id": f"blog-{n}", "email": email}, f"192.0.2.{n}")
+        else:
+            account = await made.accounts.correct(account, {"email": email}, account.version, PASSWORD)
+        stats = await redis.info("commandstats")
+        written[email] = {name: stats[name]["calls"] for name in stats if name.removeprefix("cmdstat_") in WRITES}
+    assert written["clara@shop.example"] == written["nobody@x.example"] and written["nobody@x.example"]
 
 
 async def test_of_two_registrations_with_one_address_one_is_confirmed(made):
