@@ -115,7 +115,7 @@ class Joining:
 
     async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
         """Mail somebody a link of 7 days to make an account; its path, "/portal/welcome/<token>". InvalidForm (role,
-        subject or email), AlreadyExists (the address, or the partner, has an account).
+        subject or email), AlreadyExists (the address, or the partner, has an account), TooMany.
         """
         office, read = self._office, Form({"email": email})
         to = read.text("email")
@@ -125,6 +125,7 @@ class Joining:
         elif subject not in parties[role]:
             read.wrong("subject", f"There is no {role} {subject!r}.")
         read.done()
+        await office.limits.attempt("invitation", role, subject)
         known = await office.people.find(to)
         if known is not None and known.account.state == "active":
             raise AlreadyExists("this e-mail address has an account already")
@@ -137,6 +138,18 @@ class Joining:
             token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
             await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
         return _path(token)
+
+    async def invite_colleague(self, account: Account, email: str) -> None:
+        """As `invite`, by a client for itself. Of an address with an account it learns no more than of any other, unless that
+        is a colleague's: the account gets a mail which says so.
+        """
+        try:
+            await self.invite(account.role, account.subject, email, account.who)
+        except AlreadyExists:
+            known = await self._office.people.find(email)
+            if known is None or known.account.state != "active" or known.account.scope == account.scope:
+                raise
+            await self._office.outbox.send(known.account.contact.email, "known", known.account.id)
 
     async def first_link(self) -> str | None:
         """The path of a link of 24 hours to make the first operator's account, in place of every earlier one; None while there

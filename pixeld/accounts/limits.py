@@ -45,6 +45,7 @@ LIMITS = {
         "this was asked for several times within the hour; if the address has an account, the links are in its mailbox, and "
         "each holds for an hour",
     ),
+    "invitation": Limit(40, 86_400),  # to one partner, client, or the operators, which have 20 accounts at most
     "new e-mail address": Limit(5, 86_400),  # of one account, which gave its password: others cannot use it up
     "confirmation": Limit(10, 900),  # guesses at an account's password, of somebody who has a link of it
     "message": Limit(100, 86_400),  # of one client to partners, or of one partner to a client

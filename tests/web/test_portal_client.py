@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixeld.accounts.account import Role
 from pixeld.domain.commission import Terms
 from pixeld.domain.events import CLICK, ORDER
 from pixeld.domain.record import fingerprint
@@ -492,7 +493,23 @@ async def test_a_colleague_is_removed_with_the_keys_made(made, client, browser):
     assert client.page.location == "/portal/login" and "__Host-pixeld" not in client.jar
 
 
-@pytest.mark.parametrize("email", ["", "x", CLIENT, PARTNER], ids=["none", "no address", "a colleague's", "a partner's"])
+async def test_an_invitation_tells_nobody_which_addresses_have_accounts(made, client):
+    await client.submit("/portal/client/colleagues", email=PARTNER)
+    assert client.page.status == 303 and f"{PARTNER} is on its way" in (await client.follow()).text
+    (mail,) = await made.outbox.list(1)
+    assert (mail.to, mail.subject) == (PARTNER, "You have an account already")
+
+
+async def test_a_client_cannot_flood_mailboxes_with_invitations(made, client):
+    for n in range(39):  # and one was her own
+        await made.accounts.invite("client", "shop", f"c{n}@shop.example", "admin")
+    page = await client.submit("/portal/client/colleagues", email="one.more@shop.example")
+    assert page.status == 429 and "please wait" in page.text
+    assert "one.more@shop.example" not in {mail.to for mail in await made.outbox.list(50)}
+    await made.accounts.invite(Role.OPERATOR, "", "olga@track.example", "admin")  # others' are counted apart
+
+
+@pytest.mark.parametrize("email", ["", "x", CLIENT], ids=["none", "no address", "a colleague's"])
 async def test_whom_one_cannot_invite(client, email):
     page = await client.submit("/portal/client/colleagues", email=email)
     assert page.status == 400 and page.problem("email")

@@ -84,7 +84,7 @@ async def invite(request: web.Request) -> web.Response:
     """Mail a colleague a link to make an account."""
     account, email = sessions.account(request), posted(request).get("email", "").strip()
     try:
-        await request.app[keys.ACCOUNTS].invite(Role.CLIENT, account.subject, email, account.who)
+        await request.app[keys.ACCOUNTS].invite_colleague(account, email)
     except BadInput as error:
         return await _colleagues(request, Form.again(request, error))
     except AlreadyExists as error:
