@@ -86,6 +86,18 @@ async def test_what_a_form_sends_is_for_the_audience_of_its_page(made, visitor, 
             assert reply.status == 404 and "The address may be mistyped" in reply.text, name(page)
 
 
+async def test_no_account_keeps_the_server_busy(visitor, browser):
+    """Reports cost ClickHouse, forms cost Redis and the audit log; whoever wants to may register as a partner."""
+    someone = await visitor("partner")
+    for path in ("/portal/account/password", "/portal/partner/clients/nobody/apply"):
+        method = "GET" if path.endswith("password") else "POST"
+        replies = [await someone.ask(method, path) for _ in range(150)]
+        refused = next(reply for reply in replies if reply.status == 429)
+        assert refused.headers["Retry-After"] == "10" and "Wait some seconds" in refused.text
+    other = await browser().log_in(CLIENT)
+    assert (await other.get("/portal/account")).status == 200
+
+
 TOKENS = {
     "no token": lambda own, other: {},
     "an empty one": lambda own, other: {"csrf": ""},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ from pixeld.accounts.policies import Policies
 from pixeld.accounts.sessions import Session, Sessions
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.web.keys import Health
+from pixeld.web.rate import Limiter
 
 ACCOUNTS: AppKey[Accounts] = AppKey("accounts", Accounts)
 SESSIONS: AppKey[Sessions] = AppKey("sessions", Sessions)
@@ -32,9 +34,13 @@ TODAY: AppKey[Callable[[], date]] = AppKey("today")  # the date in UTC
 DECISIONS: AppKey[Decisions] = AppKey("decisions", Decisions)
 HEALTH: AppKey[Callable[[], Awaitable[Mapping[str, Health]]]] = AppKey("health")  # of every dependency, by its name
 EXACT: AppKey[bool] = AppKey("exact", bool)  # whether operators may see exact counts of visitors by their traits
+LIMITER: AppKey[Limiter] = AppKey("limiter", Limiter)  # counts the pages and forms of each account
 
 SESSION: RequestKey[Session | None] = RequestKey("session")
 POSTED: RequestKey[dict[str, str]] = RequestKey("posted")
+
+# Of one account: faster than anybody reads. Whoever has registered may ask for reports, and every form writes.
+_PER_S, _BURST = 2.0, 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +66,4 @@ def install(app: web.Application, services: Services) -> None:
     app[TRACKER_URL], app[TODAY] = services.tracker_url, services.today
     app[DECISIONS], app[HEALTH] = services.decisions, services.health
     app[EXACT] = services.exact
+    app[LIMITER] = Limiter(_PER_S, _BURST, time.monotonic)

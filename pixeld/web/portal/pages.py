@@ -11,7 +11,7 @@ import jinja2
 from aiohttp import web
 
 from pixeld.accounts.account import Role
-from pixeld.errors import BadInput, NotFound, QueueAway
+from pixeld.errors import BadInput, NotFound, QueueAway, TooMany
 from pixeld.web.portal import assets, formats, keys, navigation, sessions
 from pixeld.web.portal.forms import Form
 
@@ -19,6 +19,7 @@ PREFIX = "/portal"
 LOGIN, CONSENT, LOGOUT = f"{PREFIX}/login", f"{PREFIX}/consent", f"{PREFIX}/logout"
 _NOTICE_COOKIE = "__Host-pixeld-notice"
 NOTICE_S = 60
+_WAIT_S = 10.0  # then there is room for some pages again
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -69,6 +70,8 @@ def guarded(page: Page) -> Handler:
                 return _to_login(request)
             if not page.audience.admits(session.account.role):
                 raise NotFound("There is no such page.")  # nor is anybody told that others have it
+            if not request.app[keys.LIMITER].allows(session.account.id):
+                raise TooMany("Your account asks for more than anybody reads. Wait some seconds, then go on.", _WAIT_S)
             if request.path not in (CONSENT, LOGOUT) and await request.app[keys.POLICIES].question_for(session.account):
                 return see_other(CONSENT)
         if request.method == "POST":
