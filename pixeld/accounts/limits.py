@@ -48,7 +48,8 @@ LIMITS = {
     "invitation": Limit(40, 86_400),  # to one partner, client, or the operators, which have 20 accounts at most
     "new e-mail address": Limit(5, 86_400),  # of one account, which gave its password: others cannot use it up
     "confirmation": Limit(10, 900),  # guesses at an account's password, of somebody who has a link of it
-    "message": Limit(100, 86_400),  # of one client to partners, or of one partner to a client
+    # Of one client to one partner, or the other way: no mailbox is flooded, and a message to all partners is one to each.
+    "message": Limit(10, 86_400, "there have been 10 messages within a day, as many as one gets; wait until tomorrow"),
 }
 
 

@@ -46,7 +46,7 @@ class Messages:
             raise Forbidden(f"{name} has no account here, and so no mailbox")
         if about is About.OTHER and not all(person.account.other_programmes for person in people):
             raise Forbidden(f"{name} doesn't want messages about other programmes")
-        await office.limits.attempt("message", client)
+        await office.limits.attempt("message", client, partner)
         values: dict[str, Any] = {"client": office.snapshot.clients[client].name, "id": client, "about": about}
         values |= {"title": subject, "text": text}
         async with noted(office.registry, f"messages/{client}/{partner}", None, {"to": "partner", "about": about}, who):
@@ -71,7 +71,7 @@ class Messages:
         people = await office.people.of(Role.CLIENT, client)
         if not people:
             raise Forbidden(f"{shop.name} has no account here, and so no mailbox")
-        await office.limits.attempt("message", f"{partner}/{client}")
+        await office.limits.attempt("message", "partner", partner, client)
         values: dict[str, Any] = {"partner": office.snapshot.partners[partner].name, "id": partner}
         values |= {"title": subject, "text": text}
         async with noted(office.registry, f"messages/{client}/{partner}", None, {"to": "client"}, who):

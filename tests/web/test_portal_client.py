@@ -433,6 +433,23 @@ async def test_a_message_to_all_says_who_did_not_get_it(made, client):
     assert "Sent to 1 of 2 partners" in (said := (await client.follow()).text) and "Gear has no account" in said
 
 
+async def test_nobodys_mailbox_is_flooded_with_messages_and_who_is_left_out_is_told(made, client, browser):
+    await set_up(made, "approved", True)
+    for _ in range(10):
+        assert (await client.submit("/portal/client/messages", partner="blog", **TEXT)).status == 303
+    page = await client.submit("/portal/client/messages", partner="blog", **TEXT)
+    assert page.status == 403 and "as many as one gets" in page.text
+    await made.accounts.accept(
+        (await made.accounts.invite(Role.PARTNER, "gear", "gear@x.example", "admin")).rpartition("/")[2],
+        {"contact_name": "Gerd", "email": "gear@x.example", "password": portal.PASSWORD, "terms": "yes"},
+    )
+    assert (await client.submit("/portal/client/messages", partner="*", **TEXT)).status == 303
+    assert "Sent to 1 of 2 partners" in (said := (await client.follow()).text) and "Teapots: there have been 10 messages" in said
+    partner = await browser().log_in(PARTNER)  # the other way is counted apart
+    statuses = [(await partner.submit("/portal/partner/messages/shop", **TEXT)).status for _ in range(11)]
+    assert statuses == [303] * 10 + [429]
+
+
 @pytest.mark.parametrize(("field", "typed"), [("subject", ""), ("subject", "a\nb"), ("text", ""), ("text", "x" * 4001), ("about", "x"), ("partner", "")])
 async def test_a_wrong_message_is_told_beside_its_field(made, client, field, typed):
     await set_up(made, "approved", True)

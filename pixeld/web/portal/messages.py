@@ -6,7 +6,7 @@ from aiohttp import web
 
 from pixeld.accounts.messages import About
 from pixeld.domain.registry import Status
-from pixeld.errors import BadInput, Forbidden, InvalidForm
+from pixeld.errors import BadInput, Forbidden, InvalidForm, TooMany
 from pixeld.web.portal import keys, sessions
 from pixeld.web.portal.forms import Form, posted
 from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
@@ -54,6 +54,8 @@ async def send_to_partners(request: web.Request) -> web.Response:
                 sent += 1
             except Forbidden as error:
                 refused.append(str(error))
+            except TooMany as error:
+                refused.append(f"{member.partner.name}: {error}")
     except BadInput as error:
         return _to_partners(request, Form.again(request, error))
     if refused and not sent:
