@@ -55,8 +55,12 @@ class Policies:
             found.append(PolicyVersion(int(id), value["posted_ms"], value["summary"], value["changes_use"], value["question"]))
         return sorted(found, reverse=True)
 
-    async def post(self, summary: str, changes_use: bool, question: str, who: str) -> PolicyVersion:
-        """Post a new version and notify every account by mail. InvalidForm (summary, question)."""
+    async def post(
+        self, summary: str, changes_use: bool, question: str, who: str, *, seen: int | None = None
+    ) -> PolicyVersion:
+        """Post a new version and notify every account by mail. InvalidForm (summary, question); Conflict when `seen` isn't the
+        newest one any more.
+        """
         read = Form({"summary": summary, "question": question})
         value = {"summary": read.text("summary"), "question": read.text("question"), "changes_use": changes_use}
         if changes_use and not value["question"]:
@@ -66,7 +70,10 @@ class Policies:
         read.done()
         value |= {"posted_ms": self._clock(), "notified": False}
         for _ in range(_ATTEMPTS):
-            number = (await self.current()).number + 1
+            newest = (await self.current()).number
+            if seen not in (None, newest):
+                raise Conflict(f"Version {newest} was posted since you opened this page (or by you): nothing was posted now.")
+            number = newest + 1
             try:
                 async with noted(self._registry, f"policies/{number}", None, {"changes_use": changes_use}, who):
                     await self._records.write("policy", str(number), value, expected=0)

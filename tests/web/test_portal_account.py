@@ -212,6 +212,8 @@ async def test_a_question_of_the_policy_comes_before_everything_else(made, peopl
     await made.policies.post("Pages are counted", True, QUESTION, "admin")
     for path in ("/portal/partner", ACCOUNT, "/portal/keys", "/portal/performance"):
         assert (await partner.get(path)).location == "/portal/consent"
+    await partner.post("/portal/account/messages", {})
+    assert partner.page.location == "/portal/consent" and "was not saved" in (await partner.follow()).text
     page = await partner.get("/portal/consent")
     assert QUESTION in page.text and "Pages are counted" in page.text
     assert not await made.policies.use_allowed(people["partner"])

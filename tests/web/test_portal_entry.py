@@ -1,5 +1,6 @@
 """The ways in and out of the portal, as a browser without JavaScript goes them. Accounts on a real Valkey."""
 
+import asyncio
 import re
 
 import pyotp
@@ -210,6 +211,17 @@ async def test_an_invitation_welcomes_and_logs_in(made, browser):
     await someone.follow()
     assert someone.page.location == "/portal/client"
     assert (await browser().get(path)).status == 404
+
+
+async def test_a_second_click_on_an_invitation_is_told_that_the_account_is_there(made, browser):
+    await portal.people(made)
+    path = await made.accounts.invite("client", "shop", "carl@shop.example", "admin")
+    someone = browser()
+    form = (await someone.get(path)).form(path) | {"contact_name": "Carl", "password": PASSWORD, "terms": "yes"}
+    await asyncio.gather(*(someone.get(path) for _ in range(8)))  # so that no connection has to be made any more
+    replies = await asyncio.gather(*(someone.post(path, form) for _ in range(8)))
+    assert sorted(reply.status for reply in replies) == [303] + [404] * 7
+    assert all("If you have made your account already, log in" in reply.text for reply in replies if reply.status == 404)
 
 
 async def test_an_invitation_is_for_the_address_that_it_was_sent_to(made, browser):

@@ -1,5 +1,7 @@
 """An operator's pages: what is shown, what forms do, what they say, and what they leave untold. All services are real."""
 
+import asyncio
+
 import pytest
 from aiohttp.test_utils import TestServer
 
@@ -370,6 +372,15 @@ async def test_a_version_is_posted_and_answers_are_counted(made, operator, brows
     page = await operator.get(POLICIES)
     row = next(row for row in page.all("tr") if "Asks: May we?" in "".join(row.itertext()))
     assert [cell.text for cell in row if cell.get("class") == "n"] == ["2", "1", "1", "1"]
+
+
+async def test_a_second_click_posts_no_second_version(made, operator):
+    form = (await operator.get(POLICIES)).form(POLICIES) | {"summary": "We keep less."}
+    replies = await asyncio.gather(*(operator.post(POLICIES, form) for _ in range(3)))
+    assert sorted(reply.status for reply in replies) == [303, 409, 409]
+    told = next(reply for reply in replies if reply.status == 409)
+    assert "Version 2 was posted since" in told.text and told.form(POLICIES)["summary"] == form["summary"]
+    assert (await made.policies.current()).number == 2
 
 
 WRONG_POLICIES = {

@@ -174,6 +174,8 @@ async def welcome(request: web.Request) -> web.Response:
         return page(request, "old_link.html", status=404, what="welcome")
     try:
         account = await accounts.accept(token, posted(request))
+    except NotFound:  # used meanwhile, by a second click
+        return page(request, "old_link.html", status=404, what="welcome")
     except BadInput as error:
         return await _welcome(request, Form.again(request, error), invited[0], invited[1])
     await _close(request)

@@ -6,8 +6,8 @@ from collections import Counter
 
 from aiohttp import web
 
-from pixeld.errors import BadInput
-from pixeld.web.portal import keys, sessions
+from pixeld.errors import BadInput, Conflict
+from pixeld.web.portal import forms, keys, sessions
 from pixeld.web.portal.forms import Form, posted
 from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
 
@@ -41,14 +41,15 @@ async def policies(request: web.Request) -> web.Response:
     return await _policies(request, Form())
 
 
-async def _policies(request: web.Request, form: Form) -> web.Response:
+async def _policies(request: web.Request, form: Form, status: int = 200) -> web.Response:
     accounts = await request.app[keys.ACCOUNTS].all()
     shown = []
     for version in await request.app[keys.POLICIES].history():
         answers = Counter(account.uses[version.number] for account in accounts if version.number in account.uses)
         asked = sum(account.created_ms <= version.posted_ms for account in accounts)
         shown.append((version, answers[True], answers[False], asked))
-    return page(request, "operator/policies.html", form=form, versions=shown, accounts=len(accounts))
+    form = Form({**form.values, "version": str(shown[0][0].number)}, form.problems)
+    return page(request, "operator/policies.html", status=status, form=form, versions=shown, accounts=len(accounts))
 
 
 async def post(request: web.Request) -> web.Response:
@@ -58,9 +59,13 @@ async def post(request: web.Request) -> web.Response:
     question = form.get("question", "") if changes_use else ""
     who = sessions.account(request).who
     try:
-        version = await request.app[keys.POLICIES].post(form.get("summary", ""), changes_use, question, who)
+        version = await request.app[keys.POLICIES].post(
+            form.get("summary", ""), changes_use, question, who, seen=forms.version(request)
+        )
     except BadInput as error:
         return await _policies(request, Form.again(request, error))
+    except Conflict as error:
+        return await _policies(request, Form(form, {"": str(error)}), 409)
     return see_other(_POLICIES, f"Version {version.number} is posted, and every account is told by mail.")
 
 

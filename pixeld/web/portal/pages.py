@@ -19,6 +19,7 @@ PREFIX = "/portal"
 LOGIN, CONSENT, LOGOUT = f"{PREFIX}/login", f"{PREFIX}/consent", f"{PREFIX}/logout"
 _NOTICE_COOKIE = "__Host-pixeld-notice"
 NOTICE_S = 60
+_UNSENT = "What you sent was not saved."
 _WAIT_S = 10.0  # then there is room for some pages again
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,7 +74,7 @@ def guarded(page: Page) -> Handler:
             if not request.app[keys.LIMITER].allows(session.account.id):
                 raise TooMany("Your account asks for more than anybody reads. Wait some seconds, then go on.", _WAIT_S)
             if request.path not in (CONSENT, LOGOUT) and await request.app[keys.POLICIES].question_for(session.account):
-                return see_other(CONSENT)
+                return see_other(CONSENT, _UNSENT if request.method == "POST" else "")
         if request.method == "POST":
             await _take_form(request)
         return await page.handler(request)
@@ -156,4 +157,4 @@ def _to_login(request: web.Request) -> web.StreamResponse:
     """What was asked for is shown after log-in; what was sent is not sent again by itself."""
     if request.method in ("GET", "HEAD"):
         return see_other(f"{LOGIN}?next={quote(request.path_qs, safe='')}")
-    return see_other(LOGIN, "Please log in first. What you sent was not saved.")
+    return see_other(LOGIN, f"Please log in first. {_UNSENT}")
