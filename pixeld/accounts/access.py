@@ -8,21 +8,17 @@ from pixeld.accounts import passwords
 from pixeld.accounts.account import Account
 from pixeld.accounts.forms import normal
 from pixeld.accounts.limits import network
-from pixeld.accounts.office import Office
+from pixeld.accounts.office import Chapter
 from pixeld.accounts.people import Person
 from pixeld.accounts.secondfactor import use_code
 from pixeld.errors import InvalidForm, NotFound, Unauthorized
 
 _ASK_S = 0.25  # asking for a new password takes this long, whether there is such an account or not
 _REFUSED = "The e-mail address, the password or the code is wrong, or the address has not been confirmed yet."
-_WRONG = "This is not your password."
 
 
-class Access:
+class Access(Chapter):
     """The second chapter of `Accounts`."""
-
-    def __init__(self, office: Office) -> None:
-        self._office = office
 
     async def log_in(self, email: str, password: str, code: str, address: str) -> tuple[str, Account]:
         """(value of the session cookie, account). `code` is empty, of the authenticator, or a recovery code.
@@ -80,9 +76,7 @@ class Access:
         """Set a new password and end every session of the account, and its links, so that the caller opens a new session.
         InvalidForm (old, new), TooMany.
         """
-        person = await self._office.people.get(account.id)
-        if not await self._office.is_password(person, old):
-            raise InvalidForm({"old": _WRONG})
+        await self._office.check_password(account.id, old, "old")
         if problem := passwords.problem(new, account.contact.email, account.contact.contact_name, account.subject):
             raise InvalidForm({"new": problem})
         await self._set_password(account, await self._office.passwords.hash(new))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pixeld.accounts.access import Access
 from pixeld.accounts.joining import Joining
-from pixeld.accounts.office import Office
 from pixeld.accounts.owndata import OwnData
 from pixeld.accounts.secondfactor import SecondFactor
 
@@ -17,6 +16,3 @@ class Accounts(Joining, Access, SecondFactor, OwnData):
     network address: attempts are counted by it, and it is kept as a keyed hash only. Every method raises QueueAway without
     Redis.
     """
-
-    def __init__(self, office: Office) -> None:
-        super().__init__(office)

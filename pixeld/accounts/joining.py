@@ -13,7 +13,7 @@ from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form, normal
 from pixeld.accounts.limits import network
 from pixeld.accounts.links import LIFE_S, NOBODY
-from pixeld.accounts.office import Office
+from pixeld.accounts.office import Chapter
 from pixeld.accounts.people import MOST, Person, new_id
 from pixeld.errors import AlreadyExists, InvalidForm, NotFound
 
@@ -30,11 +30,8 @@ class Awaiting(NamedTuple):
     email: str
 
 
-class Joining:
+class Joining(Chapter):
     """The first chapter of `Accounts`."""
-
-    def __init__(self, office: Office) -> None:
-        self._office = office
 
     async def register(self, form: Mapping[str, str], address: str) -> None:
         """A partner registers itself: partner_id, name (what clients see), contact_name, email, postal (address), site,
@@ -247,9 +244,8 @@ class Joining:
         return self._office.noted(account, "", None, {"role": account.role, "subject": account.subject})
 
     async def _new_email(self, token: str, password: str) -> Account:
-        office = self._office
-        if not await office.is_password(await office.people.get(token.partition(".")[0]), password, "confirmation"):
-            raise InvalidForm({"password": "This is not the password of the account that asked for this address."})
+        office, wrong = self._office, "This is not the password of the account that asked for this address."
+        await office.check_password(token.partition(".")[0], password, wrong=wrong, limit="confirmation")
         async with office.links.using("email", token) as about:
             before = await office.people.get(token.partition(".")[0])
             async with office.noted(before.account, "email"):

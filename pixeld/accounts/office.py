@@ -18,7 +18,7 @@ from pixeld.accounts.policies import Policies
 from pixeld.accounts.sessions import Sessions
 from pixeld.domain.ports import Records, Registry
 from pixeld.domain.registry import Snapshot
-from pixeld.errors import Unavailable
+from pixeld.errors import InvalidForm, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,27 @@ class Office:
         path = "/".join(filter(None, ("accounts", account.id, what)))
         return noted(self.registry, path, before, after, who or account.who)
 
-    async def is_password(self, person: Person, password: str, limit: str = "password") -> bool:
-        """Whether this is the password of somebody who is logged in; with `limit`, of who comes otherwise. TooMany."""
-        await self.limits.attempt(limit, person.account.id)
-        right = await self.passwords.matches(password, person.secrets["password"])
-        if right:
-            await self.limits.forget(limit, person.account.id)
-        return right
+    async def check_password(
+        self,
+        account_id: str,
+        password: str,
+        field: str = "password",
+        wrong: str = "This is not your password.",
+        limit: str = "password",
+    ) -> Person:
+        """The account, if this is the password of somebody who is logged in; with `limit`, of who comes otherwise. NotFound,
+        TooMany; InvalidForm, which says `wrong` beside `field`.
+        """
+        person = await self.people.get(account_id)
+        await self.limits.attempt(limit, account_id)
+        if not await self.passwords.matches(password, person.secrets["password"]):
+            raise InvalidForm({field: wrong})
+        await self.limits.forget(limit, account_id)
+        return person
+
+
+class Chapter:
+    """A part of `Accounts`."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office

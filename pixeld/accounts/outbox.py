@@ -47,10 +47,6 @@ class Mail(NamedTuple):
     at_ms: int
     account_id: str  #: whom it is about; empty for somebody without an account
 
-    def shown(self) -> dict[str, Any]:
-        """As JSON values."""
-        return self._asdict()
-
 
 class NotSent(PixeldError):
     """The mail server didn't take a mail; the message says why, and may quote addresses. `away`: it would take none."""
@@ -226,15 +222,5 @@ class Outbox:
         record = await self._records.read("mail", id)
         if record is None:
             return None
-        value, letter = record.value, record.value["letter"]
-        return Mail(
-            id=id,
-            to=letter["to"],
-            subject=letter["subject"],
-            body=letter["body"],
-            state=value["state"],
-            error=letter["error"],
-            attempts=value["attempts"],
-            at_ms=value["at_ms"],
-            account_id=value["account"],
-        )
+        kept = {name: record.value[name] for name in ("state", "attempts", "at_ms")}
+        return Mail(id=id, account_id=record.value["account"], **kept, **record.value["letter"])

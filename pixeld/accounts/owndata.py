@@ -10,12 +10,12 @@ from typing import Any
 from pixeld.accounts.account import Account, Role
 from pixeld.accounts.audit import noted
 from pixeld.accounts.forms import Form, normal
-from pixeld.accounts.office import Office
+from pixeld.accounts.office import Chapter
 from pixeld.accounts.outbox import Mail
 from pixeld.accounts.people import Person
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import Scope
-from pixeld.errors import InvalidForm, NotFound
+from pixeld.errors import NotFound
 
 _CHANGES = {"contact_name": "contact_name", "postal": "address", "site": "site", "promotion": "promotion"}
 _PARTNERS = ("name", "site", "promotion")  # fields that only a partner has
@@ -23,11 +23,8 @@ _LINK = re.compile(r"(/portal/(?:confirm|reset|welcome|second-factor)/)\S+")
 _AUDITED = 10_000  # of the newest changes, those that an account made itself are part of its data
 
 
-class OwnData:
+class OwnData(Chapter):
     """The fourth chapter of `Accounts`."""
-
-    def __init__(self, office: Office) -> None:
-        self._office = office
 
     async def correct(
         self, account: Account, changes: Mapping[str, str], expected: int, password: str = ""
@@ -45,8 +42,8 @@ class OwnData:
         email = texts.get("email", account.contact.email)
         moves = normal(email) != normal(account.contact.email)
         if moves:
-            if not await office.is_password(await office.people.get(account.id), password):
-                raise InvalidForm({"password": "A new e-mail address takes your password; this is not it."})
+            wrong = "A new e-mail address takes your password; this is not it."
+            await office.check_password(account.id, password, wrong=wrong)
             await office.limits.attempt("new e-mail address", account.id)
         elif "email" in texts:
             contact["email"] = email  # the same address, spelt with other capitals
@@ -95,18 +92,14 @@ class OwnData:
 
         The account's record goes last but for its sessions: a removal that fails in between can be repeated by logging in.
         """
-        person = await self._office.people.get(account.id)
-        if not await self._office.is_password(person, password):
-            raise InvalidForm({"password": "This is not your password."})
-        await self._erase(person, account.who)
+        await self._erase(await self._office.check_password(account.id, password), account.who)
 
     async def remove_colleague(self, account: Account, colleague_id: str, password: str) -> None:
         """As `remove` does with another account of the same client, whoever made which. `password` is that of `account`.
         NotFound, InvalidForm (password), TooMany.
         """
         colleague = await self.of_client(account.subject if account.role is Role.CLIENT else "", colleague_id)
-        if not await self._office.is_password(await self._office.people.get(account.id), password):
-            raise InvalidForm({"password": "This is not your password."})
+        await self._office.check_password(account.id, password)
         await self._erase(await self._office.people.get(colleague.id), account.who)
 
     async def remove_of_client(self, client: str, account_id: str, who: str) -> None:
@@ -183,4 +176,4 @@ class OwnData:
 
 def _without_links(mail: Mail) -> dict[str, Any]:
     """A mail, but for what only its mailbox is to know: whoever is at somebody's browser would set a new password by it."""
-    return mail.shown() | {"body": _LINK.sub(r"\1…", mail.body)}
+    return mail._asdict() | {"body": _LINK.sub(r"\1…", mail.body)}

@@ -8,7 +8,7 @@ import secrets
 import pyotp
 
 from pixeld.accounts.account import Account
-from pixeld.accounts.office import Office
+from pixeld.accounts.office import Chapter, Office
 from pixeld.accounts.people import Person
 from pixeld.accounts.vault import digest
 from pixeld.errors import CodeNeeded, Conflict, Forbidden, InvalidForm, NotFound, Unauthorized
@@ -18,22 +18,18 @@ _ISSUER = "pixeld"
 _STEP_S = 30  # RFC 6238
 _STEPS = (0, -1, 1)  # a phone's clock may be a little off
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # 16 of these are 80 bits, past guessing: SHA-256 suffices
-_WRONG = "This is not your password."
 _WRONG_CODE = "This is not the code that your authenticator shows now; wait for its next one."
 _NONE = {"totp": "", "totp_new": "", "totp_step": 0, "recovery": []}
 
 
-class SecondFactor:
+class SecondFactor(Chapter):
     """The third chapter of `Accounts`."""
-
-    def __init__(self, office: Office) -> None:
-        self._office = office
 
     async def begin_totp(self, account: Account, password: str) -> tuple[str, str]:
         """(secret, otpauth URI) for an authenticator; it counts once `confirm_totp` has seen a code. It takes the password, as
         nobody gets in without that authenticator any more. InvalidForm (password), TooMany; Forbidden when another one counts.
         """
-        await self._check(account, password)
+        await self._office.check_password(account.id, password)
         secret = pyotp.random_base32()
 
         def begun(person: Person) -> Person:
@@ -64,7 +60,7 @@ class SecondFactor:
         """New recovery codes in place of all earlier ones, told only here. InvalidForm (password), TooMany; Conflict without
         two-factor log-in.
         """
-        person = await self._check(account, password)
+        person = await self._office.check_password(account.id, password)
         if not person.account.totp:
             raise Conflict("Two-factor log-in is off, and needs no recovery codes.")
         texts, hashes = _recovery_codes()
@@ -74,7 +70,7 @@ class SecondFactor:
 
     async def end_totp(self, account: Account, password: str) -> Account:
         """Want no codes any more. InvalidForm (password), TooMany."""
-        await self._check(account, password)
+        await self._office.check_password(account.id, password)
         return await self._end(account)
 
     async def offer_end_of_totp(self, account_id: str, who: str) -> str:
@@ -98,17 +94,10 @@ class SecondFactor:
         office = self._office
         if not await self.ends_totp(token):
             raise NotFound("this link was used already, or it is too old; ask for a new one")
-        person = await office.people.get(token.partition(".")[0])
-        if not await office.is_password(person, password, "confirmation"):
-            raise InvalidForm({"password": "This is not the password of the account that got this link."})
+        wrong = "This is not the password of the account that got this link."
+        person = await office.check_password(token.partition(".")[0], password, wrong=wrong, limit="confirmation")
         async with office.links.using("totp", token):
             return await self._end(person.account)
-
-    async def _check(self, account: Account, password: str) -> Person:
-        person = await self._office.people.get(account.id)
-        if not await self._office.is_password(person, password):
-            raise InvalidForm({"password": _WRONG})
-        return person
 
     async def _end(self, account: Account) -> Account:
         async with self._office.noted(account, "totp", account.totp, False):

@@ -7,7 +7,6 @@ from typing import Any
 from aiohttp import web
 
 from pixeld.accounts.account import Account, Role
-from pixeld.accounts.outbox import Mail
 from pixeld.accounts.parties import Parties
 from pixeld.errors import BadInput, NotFound
 from pixeld.web import keys
@@ -48,13 +47,13 @@ async def list_mails(request: web.Request) -> web.Response:
     text = request.query.get("count", str(_MAILS))
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_MAILS:
         raise BadInput(f"count must be a whole number from 1 to {_MOST_MAILS}", "count")
-    mails = [_mail(mail) for mail in await _parties(request).outbox.list(int(text))]
+    mails = [mail._asdict() for mail in await _parties(request).outbox.list(int(text))]
     return json({"mails": [{name: value for name, value in mail.items() if name != "body"} for mail in mails]})
 
 
 async def read_mail(request: web.Request) -> web.Response:
     """One mail."""
-    return json(_mail(await _parties(request).outbox.read(request.match_info["mail"])))
+    return json((await _parties(request).outbox.read(request.match_info["mail"]))._asdict())
 
 
 async def list_policies(request: web.Request) -> web.Response:
@@ -115,7 +114,3 @@ def _shown(account: Account) -> dict[str, Any]:
         "totp": account.totp,
         "created_ms": account.created_ms,
     }
-
-
-def _mail(mail: Mail) -> dict[str, Any]:
-    return mail._asdict()
