@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,13 +9,12 @@ from aiohttp import web
 
 from pixeld.domain.orders import OrderStatus, check_decision
 from pixeld.errors import BadInput, NotFound
-from pixeld.web.portal import keys, sessions
+from pixeld.web.portal import figures, keys, sessions
 from pixeld.web.portal.forms import Form, posted
 from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
 
 _ORDERS = f"{PREFIX}/client/orders"
 _PAGE = 50
-_PERIODS = (("7", "Last 7 days"), ("30", "Last 30 days"), ("90", "Last 90 days"), ("365", "Last 365 days"))
 _STATES = (("", "All states"), *((status.value, status.value.capitalize()) for status in OrderStatus))
 _ASKED = ("status", "days", "partner", "cursor")
 _BOX = "order "  # the boxes of a form are named `order <number>`, and their value is the status that was seen
@@ -41,10 +39,7 @@ async def _show(
     found: dict[str, Any] = {"rows": [], "next": None}
     problems = dict(problems)
     try:
-        if days not in dict(_PERIODS):
-            raise BadInput("Choose one of the periods.", "days")
-        first = today - timedelta(days=int(days) - 1)
-        found = await reader.orders(params | {"from": str(first), "to": str(today), "limit": str(_PAGE)})
+        found = await reader.orders(params | figures.period(days, today) | {"limit": str(_PAGE)})
     except BadInput as error:
         problems = {error.field if error.field in ("days", "status", "partner") else "": str(error)}
     partners = {partner.id: partner.name for partner in reader.partners()}
@@ -59,7 +54,7 @@ async def _show(
         newest=urlencode(filters) if "cursor" in asked else None,
         here=asked,
         partners=partners,
-        periods=_PERIODS,
+        periods=figures.PERIODS,
         states=_STATES,
         box=_BOX,
     )

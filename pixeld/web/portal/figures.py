@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pixeld.domain.commission import Terms
 from pixeld.domain.money import to_text
+from pixeld.errors import BadInput
 
 Row = Mapping[str, Any]
 #: What a report can be broken down by, as a reader says it.
@@ -32,6 +33,8 @@ DIMENSIONS = {
     "quality": "Quality",
 }
 IN_TIME = ("hour", "day", "month")
+#: The periods that orders are listed for: (days, name).
+PERIODS = (("7", "Last 7 days"), ("30", "Last 30 days"), ("90", "Last 90 days"), ("365", "Last 365 days"))
 
 
 class Column(NamedTuple):
@@ -81,6 +84,13 @@ def days(
         amounts = tuple(found_money.get(currency) or to_text(0, currency) for currency in currencies)
         shown.append(Day(day, total(of_day, "clicks"), total(of_day, "orders"), amounts))
     return shown
+
+
+def period(days: str, today: date) -> dict[str, str]:
+    """One of PERIODS, up to today, as a report is asked for it. BadInput (days)."""
+    if days not in dict(PERIODS):
+        raise BadInput("Choose one of the periods.", "days")
+    return {"from": str(today - timedelta(days=int(days) - 1)), "to": str(today)}
 
 
 def total(rows: Iterable[Row], key: str) -> int:

@@ -22,7 +22,6 @@ _PARTNER = f"{PREFIX}/partner"
 _PAGE = 50  # orders on a page
 _NOTES = ("s1", "s2", "s3", "s4", "s5")
 _LONGEST = dict.fromkeys(_NOTES, 500) | {"cr": 64, "u": landing.MAX_BYTES}  # what a click keeps of them
-_PERIODS = (("7", "Last 7 days"), ("30", "Last 30 days"), ("90", "Last 90 days"), ("365", "Last 365 days"))
 
 
 async def overview(request: web.Request) -> web.Response:
@@ -138,13 +137,11 @@ async def transactions(request: web.Request) -> web.Response:
     reader, today = sessions.reader(request), request.app[keys.TODAY]()
     asked = {name: value for name in ("days", "client", "cursor") if (value := request.query.get(name, ""))}
     days = asked.get("days", "30")
-    params = {name: asked[name] for name in ("client", "cursor") if name in asked} | {"limit": str(_PAGE), "to": str(today)}
+    params = {name: asked[name] for name in ("client", "cursor") if name in asked} | {"limit": str(_PAGE)}
     problems: dict[str, str] = {}
     found: dict[str, Any] = {"rows": [], "next": None}
     try:
-        if days not in dict(_PERIODS):
-            raise BadInput("Choose one of the periods.", "days")
-        found = await reader.orders(params | {"from": str(today - timedelta(days=int(days) - 1))})
+        found = await reader.orders(params | figures.period(days, today))
     except BadInput as error:
         problems = {error.field if error.field in ("days", "client") else "": str(error)}
     return page(
@@ -155,7 +152,7 @@ async def transactions(request: web.Request) -> web.Response:
         next=found["next"],
         first_page="cursor" not in asked,
         names={client.id: client.name for client in reader.clients()},
-        periods=_PERIODS,
+        periods=figures.PERIODS,
     )
 
 
