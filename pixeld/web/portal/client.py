@@ -85,10 +85,8 @@ async def invite(request: web.Request) -> web.Response:
     account, email = sessions.account(request), posted(request).get("email", "").strip()
     try:
         await request.app[keys.ACCOUNTS].invite_colleague(account, email)
-    except BadInput as error:
-        return await _colleagues(request, Form.again(request, error))
-    except AlreadyExists as error:
-        return await _colleagues(request, Form({"email": email}, {"email": str(error)}))
+    except (BadInput, AlreadyExists) as error:
+        return await _colleagues(request, Form.again(request, error, "email"))
     said = f"An invitation to {email} is on its way. Its link works for 7 days, once."
     return see_other(f"{PREFIX}/client/colleagues", said)
 

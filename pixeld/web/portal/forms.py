@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pixeld.errors import BadInput
+from pixeld.errors import AlreadyExists, BadInput, InvalidForm
 from pixeld.web.portal import keys
 
 
@@ -33,9 +33,12 @@ class Form:
     changes: tuple[Change, ...] = ()
 
     @classmethod
-    def again(cls, request: web.Request, error: BadInput) -> Form:
-        """The form as it was sent, with what is wrong with it: by field, or about all of it."""
-        problems = getattr(error, "problems", None) or {error.field or "": str(error)}
+    def again(cls, request: web.Request, error: BadInput | AlreadyExists, taken: str = "") -> Form:
+        """The form as it was sent, with what is wrong with it: by field, or about all of it. `taken` is the field whose value
+        there must not be twice.
+        """
+        field = error.field or "" if isinstance(error, BadInput) else taken
+        problems = error.problems if isinstance(error, InvalidForm) else {field: str(error)}
         return cls(posted(request), problems)
 
     def conflict(self, stands: Mapping[str, str], version: int, labels: Mapping[str, str]) -> Form:

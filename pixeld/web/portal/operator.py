@@ -127,10 +127,8 @@ async def invite(request: web.Request) -> web.Response:
     email = posted(request).get("email", "").strip()
     try:
         path = await request.app[keys.ACCOUNTS].invite(Role.OPERATOR, "", email, sessions.account(request).who)
-    except BadInput as error:
-        return await _accounts(request, Form.again(request, error))
-    except AlreadyExists as error:
-        return await _accounts(request, Form({"email": email}, {"email": str(error)}))
+    except (BadInput, AlreadyExists) as error:
+        return await _accounts(request, Form.again(request, error, "email"))
     return await _accounts(request, Form(), path)
 
 

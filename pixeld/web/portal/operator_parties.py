@@ -134,10 +134,8 @@ async def invite(request: web.Request) -> web.Response:
     form = Form({**client_settings.shown(found), "version": str(fingerprint(found.to_json()))})
     try:
         path = await request.app[keys.ACCOUNTS].invite(Role.CLIENT, found.id, email, sessions.account(request).who)
-    except BadInput as error:
-        return await _client(request, found, form, Form.again(request, error))
-    except AlreadyExists as error:
-        return await _client(request, found, form, Form({"email": email}, {"email": str(error)}))
+    except (BadInput, AlreadyExists) as error:
+        return await _client(request, found, form, Form.again(request, error, "email"))
     return await _client(request, found, form, path=path)
 
 
