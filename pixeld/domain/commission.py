@@ -21,7 +21,7 @@ MAX_TERMS = 100  #: in one agreement
 _PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,4})?", re.ASCII)
 _FLAT = re.compile(r"\d{1,12}(?:\.\d{1,4})?", re.ASCII)
 _WHOLE = 1_000_000  # a rate of 100 %, in the ten-thousandths of a percent that it is written in
-_FIRST, _LAST = date(1970, 1, 1), date(2100, 1, 1)
+_FIRST, _LAST = date(1970, 1, 1), date(2099, 12, 31)
 _FIELD = "commission"  # of the record that holds terms; what is wrong in them is told under this name
 
 
@@ -94,7 +94,8 @@ def _is(pattern: re.Pattern[str], value: object) -> bool:
 
 def _is_day(text: str) -> bool:
     try:
-        return _FIRST <= date.fromisoformat(text) < _LAST and len(text) == len("2026-03-31")
+        day = date.fromisoformat(text)
+        return _FIRST <= day <= _LAST and str(day) == text  # 2026-W14-2 is one too, and days are compared as texts elsewhere
     except ValueError:
         return False
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pixeld.domain.commission import Terms, amended, commission_minor, cut, in_force, rates
 from pixeld.domain.money import EXPONENTS, to_minor
+from pixeld.errors import BadInput
 
 DAY = date(2027, 1, 15)
 
@@ -67,6 +68,17 @@ def test_what_an_order_earns(amount, agreement, currency, minor):
 )
 def test_days_are_those_of_utc_and_inclusive(at_s, minor):
     assert earned("1.00", [Terms("10", "0", "2027-01-15", "2027-01-15")], at_s=at_s) == minor
+
+
+@pytest.mark.parametrize("text", ["2027-W03-1", "20270118", "2027-1-18", "2027-01-18 ", "1969-12-31", "2100-01-01", "2027-02-29"])
+def test_a_day_is_written_in_one_way_and_there_is_one(text):
+    for name in ("from_day", "until_day"):
+        with pytest.raises(BadInput, match="must be a day such as"):
+            Terms(**{name: text})
+
+
+def test_terms_until_the_last_day_there_is_stand_in_place_of_endless_ones():
+    assert amended([Terms("5")], Terms("7", until_day="2099-12-31")) == (Terms("7", until_day="2099-12-31"),)
 
 
 def percents():

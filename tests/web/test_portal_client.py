@@ -1,5 +1,7 @@
 """A client's pages: what is shown, what forms do, what they say, and what isn't the client's own. All services are real."""
 
+from datetime import date, timedelta
+
 import pytest
 
 from pixeld.accounts.account import Role
@@ -198,6 +200,7 @@ WRONG_TERMS = {
     "a comma": ({"flat": "2,50"}, "flat", "an amount of money"),
     "a third of a cent": ({"flat": "0.333"}, "flat", "no amount of EUR"),
     "no day": ({"from_day": "31.1.2027"}, "from_day", "must be a day"),
+    "a week's day": ({"from_day": "2027-W01-1"}, "from_day", "must be a day"),
     "a day that was": ({"from_day": YESTERDAY}, "from_day", "today at the earliest"),
     "an end before the beginning": ({"from_day": NEXT, "until_day": TODAY}, "until_day", "before the first day"),
 }
@@ -211,6 +214,15 @@ async def test_wrong_terms_are_told_beside_their_field(made, client, path, typed
     assert page.status == 400 and says in page.problem(field)
     assert page.form(path)[field] == typed[field]
     assert await made.redis.get("pixeld:version") == before
+
+
+async def test_what_is_wrong_with_an_agreement_as_a_whole_is_told_above_the_form(made, client):
+    days = [str(date(2026, 1, 1) + timedelta(n)) for n in range(100)]
+    terms = [{"percent": "5", "from_day": day, "until_day": day} for day in days]
+    await made.registry.change_client("shop", {"commission": terms}, "admin")
+    page = await client.submit(COMMISSION, percent="7")
+    assert page.status == 400 and "at most 100 terms" in page.text and not page.problems
+    assert page.form(COMMISSION)["percent"] == "7"
 
 
 @pytest.mark.parametrize("path", [COMMISSION, OVERRIDE], ids=["of the client", "of a membership"])

@@ -120,6 +120,12 @@ async def test_an_operator_decides_about_the_consent_of_a_client(made, operator)
         assert page.status == 400 and "Choose one" in page.problem(field)
 
 
+async def test_a_currency_that_a_membership_cannot_be_paid_in_is_told_above_the_form(made, operator):
+    await made.registry.set_member("shop", "blog", {"status": "approved", "commission": [{"flat": "0.50"}]}, "admin")
+    page = await operator.submit(SHOP, currency="JPY")
+    assert page.status == 400 and "no amount of JPY" in page.text and not page.problems
+
+
 WRONG = {
     "id": ("Books!", "1 to 32"),
     "name": ("", "1 to 200"),

@@ -34,12 +34,14 @@ class Form:
 
     @classmethod
     def again(cls, request: web.Request, error: BadInput | AlreadyExists, taken: str = "") -> Form:
-        """The form as it was sent, with what is wrong with it: by field, or about all of it. `taken` is the field whose value
-        there must not be twice.
+        """The form as it was sent, with what is wrong with it: by field, or about all of it, where it is no field that was
+        sent. `taken` is the field whose value there must not be twice.
         """
-        field = error.field or "" if isinstance(error, BadInput) else taken
-        problems = error.problems if isinstance(error, InvalidForm) else {field: str(error)}
-        return cls(posted(request), problems)
+        sent = posted(request)
+        if isinstance(error, InvalidForm):
+            return cls(sent, error.problems)
+        field = error.field if isinstance(error, BadInput) else taken
+        return cls(sent, {field if field and field in sent else "": str(error)})
 
     def conflict(self, stands: Mapping[str, str], version: int, labels: Mapping[str, str]) -> Form:
         """The form as it was sent, beside what stands now under `version`; `labels` names the fields to compare."""
