@@ -110,9 +110,12 @@ class Joining(Chapter):
                 await self._register(person, again=before is not None and before.account.id == account.id)
                 return await self._begin(person.with_secrets(password=stored))
 
-    async def invite(self, role: Role, subject: str, email: str, who: str) -> str:
+    async def invite(self, role: Role, subject: str, email: str, who: str, *, discreet: bool = False) -> str:
         """Mail somebody a link of 7 days to make an account; its path, "/portal/welcome/<token>". InvalidForm (role,
         subject or email), AlreadyExists (the address, or the partner, has an account), TooMany.
+
+        `discreet` is for whoever may not learn which addresses have accounts elsewhere: as much is said and written for
+        those as for any other, and the account gets a mail which says that it is there.
         """
         office, read = self._office, Form({"email": email})
         to = read.text("email")
@@ -124,7 +127,8 @@ class Joining(Chapter):
         read.done()
         await office.limits.attempt("invitation", role, subject)
         known = await office.people.find(to)
-        if known is not None and known.account.state == "active":
+        taken = known.account if known is not None and known.account.state == "active" else None
+        if taken and not (discreet and (taken.role, taken.subject) != (role, subject)):
             raise AlreadyExists("this e-mail address has an account already")
         if await office.people.ended(role, subject):
             read.wrong("subject", f"The {role} {subject!r} was removed; its clicks and orders are nobody else's.")
@@ -133,20 +137,11 @@ class Joining(Chapter):
             raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
         async with noted(office.registry, "invitations", None, {"role": role, "subject": subject}, who):
             token = await office.links.make("invitation", NOBODY, {"role": role, "subject": subject, "email": to})
-            await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
+            if taken:
+                await office.outbox.send(to, "known", taken.id)
+            else:
+                await office.outbox.send(to, "invitation", "", token=token, role=str(role), subject=subject)
         return _path(token)
-
-    async def invite_colleague(self, account: Account, email: str) -> None:
-        """As `invite`, by a client for itself. Of an address with an account it learns no more than of any other, unless that
-        is a colleague's: the account gets a mail which says so.
-        """
-        try:
-            await self.invite(account.role, account.subject, email, account.who)
-        except AlreadyExists:
-            known = await self._office.people.find(email)
-            if known is None or known.account.state != "active" or known.account.scope == account.scope:
-                raise
-            await self._office.outbox.send(known.account.contact.email, "known", known.account.id)
 
     async def first_link(self) -> str | None:
         """The path of a link of 24 hours to make the first operator's account, in place of every earlier one; None while there

@@ -218,18 +218,21 @@ async def test_a_known_address_is_told_by_mail_only(made):
     assert await made.accounts.all() == [account]
 
 
-@pytest.mark.parametrize("how", ["register", "move there"])
+@pytest.mark.parametrize("how", ["register", "move there", "be invited"])
 async def test_as_much_is_written_for_a_known_address_as_for_any(made, redis, how):
     """Each write waits for the disk, so that one more shows in how long it takes."""
     account = await partner(made)
     await client(made, "clara@shop.example")
+    await made.registry.add_client(SHOP | {"id": "tea"}, "admin")
     written = {}
     for n, email in enumerate(("first@x.example", "clara@shop.example", "nobody@x.example")):  # the first is what others replace
         await redis.config_resetstat()
         if how == "register":
             await made.accounts.register(FORM | {"partner_id": f"blog-{n}", "email": email}, f"192.0.2.{n}")
-        else:
+        elif how == "move there":
             account = await made.accounts.correct(account, {"email": email}, account.version, PASSWORD)
+        else:
+            await made.accounts.invite(Role.CLIENT, "tea", email, "client:tea/1", discreet=True)
         stats = await redis.info("commandstats")
         written[email] = {name: stats[name]["calls"] for name in stats if name.removeprefix("cmdstat_") in WRITES}
     assert written["clara@shop.example"] == written["nobody@x.example"] and written["nobody@x.example"]

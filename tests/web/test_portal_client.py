@@ -527,6 +527,7 @@ async def test_an_invitation_tells_nobody_which_addresses_have_accounts(made, cl
     assert client.page.status == 303 and f"{PARTNER} is on its way" in (await client.follow()).text
     (mail,) = await made.outbox.list(1)
     assert (mail.to, mail.subject) == (PARTNER, "You have an account already")
+    assert (await audited(made))["what"] == "invitations"
 
 
 async def test_a_client_cannot_flood_mailboxes_with_invitations(made, client):

@@ -84,7 +84,7 @@ async def invite(request: web.Request) -> web.Response:
     """Mail a colleague a link to make an account."""
     account, email = sessions.account(request), posted(request).get("email", "").strip()
     try:
-        await request.app[keys.ACCOUNTS].invite_colleague(account, email)
+        await request.app[keys.ACCOUNTS].invite(Role.CLIENT, account.subject, email, account.who, discreet=True)
     except (BadInput, AlreadyExists) as error:
         return await _colleagues(request, Form.again(request, error, "email"))
     said = f"An invitation to {email} is on its way. Its link works for 7 days, once."
