@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -239,6 +240,8 @@ def _problems(s: Settings) -> list[str | None]:
         found.append("cookie_name must be letters, digits, - and _")
     if s.cookie_name.startswith("__"):
         found.append(f"cookie_name is {s.cookie_name!r}; leave prefixes to pixeld, which knows which one browsers will take")
+    if s.admin_token is not None and re.fullmatch(r"\s*[!-~]*\s*", s.admin_token) is None:
+        found.append("admin_token must be of printable ASCII characters without a space: it stands in a header of HTTP")
     if s.public_url and _scheme(s.public_url) not in ("http", "https"):
         found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
     try:
@@ -338,8 +341,10 @@ def _convert(value: Any, kind: Any) -> Any:
         return words[str(value).lower()]
     if kind in (int, float):
         try:
+            if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+                raise ValueError  # TOML's true and 1.7, of which Python would make 1
             return kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError("must be a number" if kind is float else "must be a whole number") from None
     if not isinstance(value, (str, Path)):
         raise ValueError("must be text")

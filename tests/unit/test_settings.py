@@ -1,6 +1,7 @@
 """Settings: who beats whom, what is refused and how it is told, and that the documentation is the code's."""
 
 import json
+import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -82,6 +83,9 @@ def test_the_environment_of_others_is_no_concern():
     assert load({"PATH": "/bin", "PIXEL": "1"}) == Settings()
 
 
+NO_TOKEN = "admin_token must be of printable ASCII characters without a space: it stands in a header of HTTP"
+
+
 @pytest.mark.parametrize(
     ("env", "flags", "says"),
     [
@@ -105,6 +109,9 @@ def test_the_environment_of_others_is_no_concern():
         ({}, {"redis_url": "http://x"}, "redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"),
         ({}, {"redis_replicas": 1}, "redis_replicas needs a redis_url: the embedded Valkey has no replicas"),
         ({}, {"clickhouse_url": "http://x"}, "clickhouse_url must begin with clickhouse://"),
+        ({"PIXELD_ADMIN_TOKEN": "s3cret token"}, {}, NO_TOKEN),
+        ({"PIXELD_ADMIN_TOKEN": "s3cret-töken"}, {}, NO_TOKEN),
+        ({"PIXELD_ADMIN_TOKEN": "s3cret\ntoken"}, {}, NO_TOKEN),
     ],
 )
 def test_what_is_refused_and_how(env, flags, says):
@@ -145,6 +152,22 @@ def test_unknown_keys_and_wrong_types_are_told_all_at_once(toml):
         "environment PIXELD_BUFFR_BYTES: there is no setting 'buffr_bytes'; did you mean buffer_bytes?",
         "flag --admin-port: admin_port must be a whole number",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("port = 1.7", "port must be a whole number"),
+        ("port = true", "port must be a whole number"),
+        ("port = inf", "port must be a whole number"),
+        ("keepalive_s = true", "keepalive_s must be a number"),
+        ("keepalive_s = inf", "keepalive_s is inf; it must be from 0.1 to 3600"),
+        ("keepalive_s = nan", "keepalive_s is nan; it must be from 0.1 to 3600"),
+    ],
+)
+def test_a_number_in_the_file_is_never_made_another(line, says, toml):
+    with pytest.raises(SettingsError, match=f"{re.escape(says)}$"):
+        load({}, file=toml(line))
 
 
 def test_values_out_of_range_are_told_all_at_once():
