@@ -37,10 +37,8 @@ class DataDir:
             raise SettingsError(_unusable(path, error)) from error
         try:
             self.node = self._name()
-        except BaseException as error:
+        except BaseException:
             self.close()
-            if isinstance(error, OSError):
-                raise SettingsError(_unusable(path, error)) from error
             raise
 
     def admin_token(self, given: str | None) -> str:
@@ -89,16 +87,15 @@ class DataDir:
 
     def epoch(self) -> int:
         """The newest number that `next_epoch` returned, 0 before the first."""
-        path = self.path / "epoch"
+        kept = self._read("epoch")
         try:
-            return int(path.read_text()) if path.exists() else 0
+            return 0 if kept is None else int(kept)
         except ValueError:
-            raise SettingsError(f"{path} does not hold a number; restore it from a backup") from None
+            raise SettingsError(f"{self.path / 'epoch'} does not hold a number; restore it from a backup") from None
 
     def registry(self) -> bytes | None:
         """The last picture of the registry, for a start without Redis."""
-        path = self.path / "registry.json"
-        return path.read_bytes() if path.exists() else None
+        return self._read("registry.json")
 
     def keep_registry(self, picture: bytes) -> None:
         """Keep the registry's picture."""
@@ -130,22 +127,34 @@ class DataDir:
         A copy of the directory, made to start a second server, gets a name of its own: two writers under one name would each
         take the other's chunk ids for repeats of theirs. So does a restored backup; its old queue is flushed all the same.
         """
-        path, inode = self.path / "node", self.path.stat().st_ino
-        if path.exists():
-            found = _NODE.fullmatch(path.read_text().strip())
+        inode, kept = self.path.stat().st_ino, self._read("node")
+        if kept is not None:
+            found = _NODE.fullmatch(kept.decode(errors="replace").strip())
             if found is None:
-                raise SettingsError(f"{path} does not hold a node's name; restore it from a backup")
+                raise SettingsError(f"{self.path / 'node'} does not hold a node's name; restore it from a backup")
             if int(found[2]) == inode:
                 return found[1]
         name = secrets.token_hex(6)
-        write(path, f"{name} {inode}\n")
+        self._write("node", f"{name} {inode}\n")
         return name
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:
+        kept = self._read(name)
+        if kept is not None:
+            return kept.decode(errors="replace").strip()
+        made = make()
+        self._write(name, made + "\n")
+        return made
+
+    def _read(self, name: str) -> bytes | None:
+        """A file of the directory; None when there is none. SettingsError when it can't be read."""
         path = self.path / name
-        if not path.exists():
-            self._write(name, make() + "\n")
-        return path.read_text().strip()
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}; let pixeld's user read it") from error
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -156,6 +156,25 @@ def test_a_damaged_node_is_told(data):
         DataDir(data.path, "the test")
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("admin-token", lambda data: data.admin_token(None)),
+        ("signing-keys", lambda data: data.keyring(None)),
+        ("vault-keys", lambda data: data.vault_keys(str)),
+        ("epoch", DataDir.epoch),
+        ("registry.json", DataDir.registry),
+        ("node", reopened),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(data, name, read):
+    (data.path / name).unlink(missing_ok=True)
+    (data.path / name).mkdir()  # as unreadable as another user's file, to root too
+    with pytest.raises(SettingsError) as error:
+        read(data)
+    assert str(error.value) == f"{data.path / name} cannot be read: Is a directory; let pixeld's user read it"
+
+
 def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"file/data cannot be used: Not a directory; name another with PIXELD_DATA_DIR"):
