@@ -5,7 +5,6 @@ The driver is synchronous and one Client is one connection: `storage.warehouse` 
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 import struct
@@ -21,6 +20,7 @@ from clickhouse_driver import Client, errors
 
 from pixeld.domain.ports import Row
 from pixeld.errors import SettingsError, WarehouseAway, WarehouseRefused
+from pixeld.storage import urls
 from pixeld.storage.features import QUERY_SECONDS, Cluster, Features
 from pixeld.storage.warehouse import NETWORK_SECONDS, READ_ONLY, Link, Params, escaped, failure, transposed
 
@@ -54,18 +54,17 @@ class Address:
         parts = urlsplit(url)
         if parts.scheme != "clickhouse":
             raise SettingsError("the ClickHouse URL must look like clickhouse://user:password@host:9000/database")
-        options = _OPTIONS | dict(parse_qsl(parts.query))
-        for name in options.keys() - _OPTIONS.keys():
-            nearest = difflib.get_close_matches(name, _OPTIONS, n=1) or sorted(_OPTIONS)
-            raise SettingsError(f"the ClickHouse URL has an unknown option {name!r}; did you mean {nearest[0]!r}?")
+        options = urls.options(parts.query, _OPTIONS, "ClickHouse")
         secure = options["secure"] == "1"
-        userinfo, _, hosts = parts.netloc.rpartition("@")
+        userinfo, _, named = parts.netloc.rpartition("@")
         user, _, password = userinfo.partition(":")
-        if not options["timeout"].isdigit():
+        if (hosts := urls.hosts(named, 9440 if secure else 9000)) is None:
+            raise SettingsError("the ClickHouse URL must name a host, or several: host:port,host2:port2")
+        if re.fullmatch("[1-9][0-9]{0,5}", options["timeout"]) is None:
             raise SettingsError("the ClickHouse URL's option timeout must be a number of seconds")
         database = unquote(parts.path.strip("/")) or "default"
         return cls(
-            hosts=tuple(_host(text, 9440 if secure else 9000) for text in hosts.split(",")),
+            hosts=hosts,
             database=database,
             user=unquote(user) or "default",
             password=unquote(password),
@@ -83,17 +82,6 @@ def _cluster(name: str, database: str) -> Cluster:
             "the ClickHouse URL's option cluster must be a name in the servers' remote_servers, and the database a plain name"
         )
     return Cluster(name, database)
-
-
-def _host(text: str, default_port: int) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host:
-        raise SettingsError("the ClickHouse URL must name a host, or several: host:port,host2:port2")
-    return host, port or default_port
 
 
 class _Hosts:

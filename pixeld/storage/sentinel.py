@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.exceptions import RedisError
 
 from pixeld.errors import SettingsError
+from pixeld.storage import urls
 
 _SCHEMES = ("redis+sentinel", "rediss+sentinel")
 _PORT = 26379
@@ -57,8 +57,10 @@ class Address:
         if len(path) > 1 and not path[1].isdecimal():
             raise SettingsError("the Sentinel URL must end with the number of a database, or with the primary's name")
         secure = parts.scheme == "rediss+sentinel"
-        options = _options(parts.query, secure)
-        userinfo, _, hosts = parts.netloc.rpartition("@")
+        options = urls.options(parts.query, _OPTIONS | {"sentinel_tls": str(int(secure))}, "Sentinel")
+        userinfo, _, named = parts.netloc.rpartition("@")
+        if (sentinels := urls.hosts(named, _PORT)) is None:
+            raise SettingsError("the Sentinel URL must name the sentinels: host:26379,host2:26379")
         user, _, password = userinfo.partition(":")
         tls = {
             "ssl_cert_reqs": "required" if options["verify"] == "1" else "none",
@@ -68,7 +70,7 @@ class Address:
             "ssl_keyfile": options["key"] or None,
         }
         return cls(
-            sentinels=tuple(_host(text) for text in hosts.split(",")),
+            sentinels=sentinels,
             primary=path[0],
             db=int(path[1]) if len(path) > 1 else 0,
             user=unquote(user) or None,
@@ -79,28 +81,6 @@ class Address:
             sentinel_secure=options["sentinel_tls"] == "1",
             tls=tls,
         )
-
-
-def _options(query: str, secure: bool) -> dict[str, str]:
-    options = _OPTIONS | {"sentinel_tls": str(int(secure))} | dict(parse_qsl(query, keep_blank_values=True))
-    for name in options.keys() - _OPTIONS.keys():
-        nearest = difflib.get_close_matches(name, _OPTIONS, n=1) or sorted(_OPTIONS)
-        raise SettingsError(f"the Sentinel URL has an unknown option {name!r}; did you mean {nearest[0]!r}?")
-    for name in ("verify", "sentinel_tls"):
-        if options[name] not in ("0", "1"):
-            raise SettingsError(f"the Sentinel URL's option {name} must be 0 or 1")
-    return options
-
-
-def _host(text: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host:
-        raise SettingsError("the Sentinel URL must name the sentinels: host:26379,host2:26379")
-    return host, port or _PORT
 
 
 def names(url: str) -> bool:

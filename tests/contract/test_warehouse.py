@@ -455,6 +455,11 @@ def test_a_url_is_read_and_its_password_is_never_shown():
         ("clickhouse://user:s3cret@host:port/db", "must name a host"),
         ("clickhouse://user:s3cret@host/db?secur=1", "did you mean 'secure'"),
         ("clickhouse://user:s3cret@host/db?timeout=soon", "number of seconds"),
+        ("clickhouse://user:s3cret@host/db?timeout=0", "number of seconds"),
+        ("clickhouse://user:s3cret@host/db?timeout=²", "number of seconds"),
+        ("clickhouse://user:s3cret@host/db?secure=true", "option secure must be 0 or 1"),
+        ("clickhouse://user:s3cret@host/db?verify=true", "option verify must be 0 or 1"),
+        ("clickhouse://user:s3cret@host/db?verify", "option verify must be 0 or 1"),
     ],
 )
 def test_a_url_that_is_none_is_refused_without_repeating_it(url, says):
