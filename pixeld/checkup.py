@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pixeld.datadir import DataDir
+from pixeld.datadir import DataDir, keyring
 from pixeld.errors import DataDirInUse, PixeldError, Unavailable
+from pixeld.parts.accounts import open_vault
 from pixeld.parts.intake import load_country_db, load_policy
 from pixeld.settings import Settings
 from pixeld.storage import embedded_redis, retention
@@ -46,6 +47,8 @@ async def check(settings: Settings) -> list[Finding]:
     return [
         running or Finding("data directory", True, f"{settings.data_dir.resolve()} can be used"),
         *(_port(settings, *port) for port in ports if running is None),
+        *([_keys("signing keys", keyring, settings.signing_keys)] if settings.signing_keys else []),
+        *([_keys("vault keys", open_vault, settings.vault_keys)] if settings.vault_keys else []),
         await _redis(settings),
         await _clickhouse(settings, in_use=running is not None and running.ok),
         _policy(settings),
@@ -107,6 +110,15 @@ def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
     if name == "admin" and not private and settings.admin_tls_cert is None:
         advice = "its token can be read on the network it is open to; set admin_tls_cert, or let only this machine reach it"
     return Finding(f"{name} port", True, f"{host}:{port} is free", advice)
+
+
+def _keys(name: str, read: Callable[[str], object], given: str) -> Finding:
+    """Whether keys that are given can be used; those of the data directory are pixeld's own."""
+    try:
+        read(given)
+    except PixeldError as error:
+        return Finding(name, False, str(error))
+    return Finding(name, True, "as given")
 
 
 async def _redis(settings: Settings) -> Finding:

@@ -55,15 +55,8 @@ class DataDir:
         return token
 
     def keyring(self, given: str | None) -> Keyring:
-        """The signing keys: those given (`id:hex,id:hex`, the first signs), else this directory's own."""
-        try:
-            pairs = [part.strip().split(":", 1) for part in self.signing_keys(given).split(",")]
-            keys = {int(key_id): bytes.fromhex(key) for key_id, key in pairs}
-            return Keyring(keys, int(pairs[0][0]))
-        except ValueError as error:
-            # never the text itself: it is a secret
-            reason = str(error) if str(error).startswith("signing key") else "it must be like 1:<hex>,0:<hex>"
-            raise SettingsError(f"signing_keys cannot be used: {reason}") from None
+        """The signing keys: those given, else this directory's own; as the function `keyring`."""
+        return keyring(self.signing_keys(given))
 
     def signing_keys(self, given: str | None) -> str:
         """What `keyring` makes keys of, as text: a secret."""
@@ -161,6 +154,18 @@ class DataDir:
             write(self.path / name, text)
         except OSError as error:
             raise SettingsError(_unusable(self.path, error)) from error
+
+
+def keyring(text: str) -> Keyring:
+    """The signing keys that `id:hex,id:hex` says, of which the first signs. SettingsError for what isn't that."""
+    try:
+        pairs = [part.strip().split(":", 1) for part in text.split(",")]
+        keys = {int(key_id): bytes.fromhex(key) for key_id, key in pairs}
+        return Keyring(keys, int(pairs[0][0]))
+    except ValueError as error:
+        # never the text itself: it is a secret
+        reason = str(error) if str(error).startswith("signing key") else "it must be like 1:<hex>,0:<hex>"
+        raise SettingsError(f"signing_keys cannot be used: {reason}") from None
 
 
 def _unusable(path: Path, error: OSError) -> str:

@@ -39,10 +39,7 @@ async def open_accounts(
     """
     passwords = Passwords()
     stack.callback(passwords.close)
-    try:
-        vault = Vault(settings.vault_keys or data.vault_keys(new_secret))
-    except ValueError as error:
-        raise SettingsError(f"vault_keys cannot be used: {error}") from None
+    vault = open_vault(settings.vault_keys or data.vault_keys(new_secret))
 
     async def renew() -> str | None:
         """A new key, where keys are the directory's own; where they are a setting, the operator has put a new one first."""
@@ -65,6 +62,14 @@ async def open_accounts(
     tasks.start("outbox", parties.outbox.run())
     tasks.start("policies", parties.policies.run())
     return parties
+
+
+def open_vault(text: str) -> Vault:
+    """The vault under `vault_keys`. SettingsError when those can't be used."""
+    try:
+        return Vault(text)
+    except ValueError as error:
+        raise SettingsError(f"vault_keys cannot be used: {error}") from None
 
 
 async def first_operator(parties: Parties, url: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What `pixeld check` finds of listeners."""
+"""What `pixeld check` finds of listeners and keys."""
 
 from pathlib import Path
 
@@ -58,3 +58,17 @@ def test_certificates(name, tmp_path):
     key.unlink()
     found = checkup._tls(settings, name)
     assert not found.ok and f"{name}_key {key} cannot be used" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        pytest.param({"signing_keys": "s3cret"}, "signing_keys cannot be used", id="signing keys"),
+        pytest.param({"vault_keys": "a:s3cret"}, "vault_keys cannot be used", id="vault keys"),
+    ],
+)
+async def test_what_a_server_would_not_start_with_is_found(values, says, tmp_path):
+    settings = Settings(data_dir=tmp_path / "data", port=0, admin_port=0, **values)
+    wrong = [finding for finding in await checkup.check(settings) if not finding.ok]
+    assert [says in finding.detail for finding in wrong] == [True]
+    assert "s3cret" not in str(wrong)
