@@ -113,7 +113,7 @@ class Registry(Protocol):
     snapshot: Snapshot | None
 
     async def refresh(self) -> None:
-        """Read it again if it has changed. QueueAway."""
+        """Read it again if it has changed. QueueAway, or another Unavailable when an entry of it can't be read."""
 
     async def add_client(self, body: object, who: str) -> Client:
         """Register a client."""

@@ -12,7 +12,7 @@ from typing import Any
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId
 from pixeld.domain.ports import Backlog
-from pixeld.errors import DataDirInUse, QueueAway, SettingsError
+from pixeld.errors import DataDirInUse, QueueAway, SettingsError, Unavailable
 from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.ship import Shipper, first_epoch
 from pixeld.ingest.spill import Spill
@@ -99,16 +99,19 @@ class Node:
 
     async def _first_contact(self, registry: Registry | None) -> ChunkId:
         """The newest chunk that Redis has of this node."""
+        last = ChunkId(0, 0)
         try:
+            last = await self.queue.last_id()
             if registry is not None:
                 fit = await fitness(self._links.redis, self._settings.redis_replicas)
                 level = logging.INFO if fit.durable and fit.enough else logging.WARNING
                 log.log(level, "Redis answers", extra={"server": fit.server, "durable": fit.durable, "durability": fit.text})
                 await registry.refresh()
-            return await self.queue.last_id()
         except QueueAway as error:
             log.warning("Redis is away; events go to the spill until it is back", extra={"reason": str(error)})
-            return ChunkId(0, 0)
+        except Unavailable as error:
+            log.error("the registry cannot be read; its copy serves, if there is one", extra={"reason": str(error)})
+        return last
 
 
 async def directory(path: Path, holder: str, patience_s: float) -> DataDir:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import orjson
 from redis.exceptions import WatchError
@@ -18,18 +18,20 @@ from redis.exceptions import WatchError
 from pixeld.domain.commission import check_currency
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Membership, MembershipChange, Partner, Snapshot, Status
-from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, QueueAway, Unavailable
+from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, Unavailable
 from pixeld.storage import keys
 from pixeld.storage.redis import RedisClient, failures
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 _ATTEMPTS = 20  # optimistic changes that meet another change; each retry means that somebody else's went through
 _ENTRY = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)  # the id of an entry of the audit stream
+_UNREADABLE = (ValueError, KeyError, TypeError, BadInput)  # what reading an entry raises that isn't one
 _FOLLOW_S = 0.25  # one GET: a change elsewhere is seen well within the second that is promised
 
 
 class _Store:
-    """What is in Redis. Every method raises QueueAway without it."""
+    """What is in Redis. Every method raises QueueAway without it; `read`, Unavailable for an entry that can't be read."""
 
     def __init__(self, redis: RedisClient, clock: Callable[[], int]) -> None:
         self._redis, self._clock = redis, clock
@@ -128,7 +130,7 @@ class Registry:
         if kept is not None:
             try:
                 self._show(_from_picture(kept))
-            except (ValueError, KeyError, TypeError, BadInput) as error:
+            except _UNREADABLE as error:
                 log.error("the registry's copy cannot be read and is left aside", extra={"reason": type(error).__name__})
 
     async def follow(self) -> None:
@@ -138,14 +140,14 @@ class Registry:
             try:
                 await self.refresh()
                 away = False
-            except (QueueAway, BadInput, ValueError) as error:
+            except (Unavailable, ValueError) as error:
                 if not away:
                     log.error("the registry cannot be read; the last picture serves", extra={"reason": str(error)})
                 away = True
             await asyncio.sleep(_FOLLOW_S)
 
     async def refresh(self) -> None:
-        """Read the registry again if it has changed."""
+        """Read the registry again if it has changed. QueueAway, or Unavailable when an entry can't be read."""
         async with self._reading:
             if self._live and self.snapshot is not None and self.snapshot.version == await self._store.version():
                 return
@@ -258,14 +260,28 @@ def _snapshot(
 ) -> Snapshot:
     return _shown(
         int(version or 0),
-        [Client.from_store(orjson.loads(v)) for v in clients.values()],
-        [Partner.from_store(orjson.loads(v)) for v in partners.values()],
-        {_pair(k.decode()): Membership.from_store(_load(v)) for k, v in members.items()},
+        _entries("client", clients, Client.from_store).values(),
+        _entries("partner", partners, Partner.from_store).values(),
+        {_pair(field): member for field, member in _entries("membership", members, Membership.from_store).items()},
     )
 
 
+def _entries(kind: str, stored: dict[bytes, bytes], read: Callable[[Any], T]) -> dict[str, T]:
+    """What is stored, by field. Unavailable names an entry that can't be read."""
+    found = {}
+    for field, value in stored.items():
+        try:
+            found[field.decode()] = read(_load(value))
+        except _UNREADABLE as error:
+            raise Unavailable(
+                f"the {kind} {field.decode(errors='replace')} can't be read here ({error}): a newer pixeld wrote it, or "
+                "one that knows newer time zones or currencies; bring this one up to date, or change the entry in Redis"
+            ) from error
+    return found
+
+
 def _shown(
-    version: int, clients: list[Client], partners: list[Partner], members: dict[tuple[str, str], Membership]
+    version: int, clients: Iterable[Client], partners: Iterable[Partner], members: dict[tuple[str, str], Membership]
 ) -> Snapshot:
     return Snapshot(
         version,

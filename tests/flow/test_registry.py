@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from pixeld import app
 from pixeld.datadir import DataDir
 from pixeld.domain.commission import Terms
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Membership, Status
-from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, QueueAway
+from pixeld.errors import AlreadyExists, BadInput, Conflict, NotFound, QueueAway, Unavailable
+from pixeld.settings import Settings
 from pixeld.storage import keys
 from pixeld.storage.redis import connect
 from pixeld.storage.registry import Registry
@@ -115,6 +117,40 @@ async def test_a_change_made_elsewhere_is_noted(registry, clock):
     (noted,) = await registry().audit(10)
     told = {"at_ms": clock(), "who": "admin", "what": "accounts/1", "before": None, "after": {"role": "client"}}
     assert noted["id"].endswith("-0") and noted == {"id": noted["id"]} | told
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "stored"),
+    [
+        pytest.param(keys.CLIENTS, "tea", b'{"id": "tea", "name": "Tea", "landing_url": "https://tea.example/", "timezone": "Mars/Olympus"}', id="a time zone that isn't known here"),
+        pytest.param(keys.CLIENTS, "tea", b'{"id": "tea"}', id="a client without a name"),
+        pytest.param(keys.PARTNERS, "tea", b"{", id="no JSON"),
+        pytest.param(keys.MEMBERS, "shop/tea", b"perhaps", id="no such status"),
+        pytest.param(keys.MEMBERS, "shop/tea", b'{"commission": []}', id="a membership without a status"),
+    ],
+)
+async def test_an_entry_that_cannot_be_read_is_named_and_the_last_picture_serves(registry, redis, caplog, key, field, stored):
+    made = registry()
+    await filled(made)
+    before = made.snapshot
+    await redis.hset(key, field, stored)
+    await redis.incr(keys.VERSION)
+    with pytest.raises(Unavailable, match=rf"the (client|partner|membership) {field} can't be read here"):
+        await made.refresh()
+    following = asyncio.create_task(made.follow())
+    async with asyncio.timeout(5):
+        while "the last picture serves" not in caplog.text:
+            await asyncio.sleep(0.01)
+    await cancel(following)
+    assert made.snapshot is before
+
+
+async def test_a_server_starts_beside_an_entry_that_cannot_be_read(redis, valkey, tmp_path, caplog):
+    await redis.hset(keys.CLIENTS, "tea", b"{")
+    nowhere = "clickhouse://127.0.0.1:1/pixeld"
+    async with app.running(Settings(host="127.0.0.1", port=0, admin_port=0, data_dir=tmp_path, redis_url=valkey, clickhouse_url=nowhere)) as server:
+        assert server.registry.snapshot is None
+    assert any("the client tea can't be read here" in getattr(record, "reason", "") for record in caplog.records)
 
 
 @pytest.mark.parametrize(
