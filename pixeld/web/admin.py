@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import keys, people, reporting, rights
-from pixeld.web.responses import body, errors, json, query, without_server
+from pixeld.web.responses import body, errors, json, query, stream, without_server
 
 _WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
 _EVERYTHING = Scope.operator()
@@ -218,15 +218,13 @@ async def tail(request: web.Request) -> web.StreamResponse:
     if request.app.get(keys.SINGLE, False):
         hidden = frozenset()
         await request.app[keys.REGISTRY].note("single-events", None, {"tail": True}, _WHO)
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    async for event in request.app[keys.OPERATIONS].tail():
-        if request.transport is None or request.transport.is_closing():
-            break
-        if event is not None:
-            shown = {name: value for name, value in event.items() if name not in hidden}
-            await response.write(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
-    return response
+
+    async def lines() -> AsyncGenerator[bytes, None]:
+        async for event in request.app[keys.OPERATIONS].tail():
+            shown = {name: value for name, value in (event or {}).items() if name not in hidden}
+            yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE) if shown else b""
+
+    return await stream(request, lines(), "application/x-ndjson")
 
 
 def _reader(request: web.Request, scope: Scope = _EVERYTHING) -> Reader:

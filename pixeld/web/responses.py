@@ -1,10 +1,11 @@
-"""JSON out, JSON in, and errors as `application/problem+json` (RFC 9457) with a stable `code`."""
+"""JSON out, at once or piece by piece, JSON in, and errors as `application/problem+json` (RFC 9457) with a stable `code`."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +24,33 @@ def json(value: Any, status: int = 200) -> web.Response:
     """A JSON response, with a line break at its end for those who read it in a terminal."""
     body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
     return web.Response(body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def stream(request: web.Request, pieces: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
+    """Send pieces as they come, until they or the peer are gone; an empty one only looks after the peer.
+
+    What goes wrong now can't be told any more: it stands in the log, and the connection is cut, so that half a reply doesn't
+    look like a whole one.
+    """
+    response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    await response.prepare(request)
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if request.transport is None or request.transport.is_closing():
+                    break
+                if piece:
+                    await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the peer is gone
+    except PixeldError as error:
+        log.warning("a reply breaks off", extra={"reason": str(error)})
+        request.protocol.force_close()
+    except Exception:
+        log.exception("a reply breaks off")
+        request.protocol.force_close()
+    return response
 
 
 async def body(request: web.Request) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from pixeld.domain.subject import Subject
 from pixeld.web import keys
-from pixeld.web.responses import body, json
+from pixeld.web.responses import body, json, stream
 
 _WHO = "admin"  # whose doing it was, on the audit stream
 
@@ -24,16 +25,16 @@ async def export(request: web.Request) -> web.StreamResponse:
     subject = Subject.parse(await body(request))
     items = request.app[keys.RIGHTS].export(subject, _WHO)
     first = await anext(items, None)  # what can't be done is said before anything is
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    await response.write(b'{"%b": %b, "held": [' % (subject.what.encode(), orjson.dumps(subject.text)))
-    if first is not None:
-        await response.write(b"\n" + _line(*first))
-        async for item in items:
-            await response.write(b",\n" + _line(*item))
-    await response.write(b"\n]}\n")
-    await response.write_eof()
-    return response
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b'{"%b": %b, "held": [' % (subject.what.encode(), orjson.dumps(subject.text))
+        if first is not None:
+            yield b"\n" + _line(*first)
+            async for item in items:
+                yield b",\n" + _line(*item)
+        yield b"\n]}\n"
+
+    return await stream(request, pieces(), "application/json")
 
 
 async def audit(request: web.Request) -> web.Response:

@@ -1,12 +1,13 @@
 """The admin listener: who may ask, what is answered, and errors that say what to do. Registry on a real Valkey."""
 
+import asyncio
 from datetime import date
 
 import pytest
 
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.reports import Scope
-from pixeld.errors import Conflict, NotFound
+from pixeld.errors import Conflict, NotFound, QueueAway
 from pixeld.metrics import Metrics
 from pixeld.storage.registry import Registry
 from pixeld.web import admin, keys
@@ -54,7 +55,7 @@ class Decisions:
 class Operations:
     """A server whose dependencies are as well as a test wants."""
 
-    well = True
+    well, breaks = True, None
 
     async def health(self):
         return {"redis": keys.Health(True, {"durable": True}), "clickhouse": keys.Health(self.well, {"reason": "away"})}
@@ -67,6 +68,8 @@ class Operations:
 
     async def tail(self):
         yield {"kind": "click", "client": "shop", "country": "CH", "visitor": 7, "visit": "new"}
+        if self.breaks:
+            raise self.breaks
 
     def today(self):
         return date(2027, 1, 15)
@@ -280,6 +283,18 @@ async def test_each_look_at_single_events_is_noted_without_what_it_names(client)
         ("admin", "single-events", {"tail": True}),
         ("admin", "single-events", {"sql": "SELECT 1 FROM clicks WHERE click_id = '…' AND s1='…'"}),
     ]
+
+
+@pytest.mark.parametrize("error", [QueueAway("Redis is away"), RuntimeError("Redis is away")], ids=["told", "our own"])
+async def test_a_reply_that_breaks_off_is_cut_and_looks_like_no_whole_one(client, caplog, error):
+    client.app[keys.OPERATIONS].breaks = error
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(f"GET /api/tail HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        reply = await reader.read()
+    writer.close()
+    assert reply.endswith(b'{"kind":"click","client":"shop"}\n\r\n') and reply.count(b"HTTP/1.1") == 1
+    assert "a reply breaks off" in caplog.text
 
 
 async def test_metrics_hold_no_id_of_anybody(client):
