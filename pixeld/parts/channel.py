@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -16,6 +17,7 @@ from typing import Any
 from pixeld.errors import PixeldError, Unavailable
 from pixeld.tasks import cancel
 
+log = logging.getLogger(__name__)
 _MAX_LINE = 1 << 20  # a report of every counter takes some 4 KB
 _OWED = 8  # answers that are waited for, by what was asked; a process that hangs must not fill our memory with questions
 
@@ -47,6 +49,8 @@ class Channel:
                 self._take(json.loads(line))
         except OSError:
             pass  # reset: it is gone as well
+        except ValueError as error:  # what is no message, or has no end: whoever sent it is as good as gone
+            log.error("the channel to another process is given up", extra={"reason": str(error)})
         finally:
             self._closed = True
             for _, reply in self._asked.values():

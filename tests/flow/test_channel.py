@@ -88,6 +88,17 @@ async def test_the_end_of_one_is_the_end_of_the_other_and_of_every_question():
         one.tell("nobody hears this")
 
 
+@pytest.mark.parametrize("sent", [b"rubbish\n", b"\xff\n", b"x" * (2 << 20)], ids=["no JSON", "no text", "no end"])
+async def test_what_is_no_message_ends_the_channel_and_nothing_else(sent, caplog):
+    async with pair() as (one, other, _, tasks):
+        one._writer.write(sent)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks)
+        with pytest.raises(Unavailable):
+            await other.ask("anybody?")
+    assert "the channel to another process is given up" in caplog.text
+
+
 async def test_who_no_longer_waits_for_an_answer_disturbs_nobody():
     late = asyncio.Event()
 
