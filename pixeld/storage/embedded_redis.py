@@ -37,8 +37,8 @@ class EmbeddedRedis:
     def __init__(self, directory: Path, max_bytes: int = 0) -> None:
         self._directory, self._max_bytes = directory, max_bytes
         path = directory.resolve() / "redis.sock"
-        if len(str(path)) > _SOCKET_PATH_MAX:
-            path = Path(tempfile.gettempdir()) / f"pixeld-{sha256(str(path).encode()).hexdigest()[:16]}.sock"
+        if len(bytes(path)) > _SOCKET_PATH_MAX:
+            path = Path(tempfile.gettempdir()) / f"pixeld-{sha256(bytes(path)).hexdigest()[:16]}.sock"
         self._socket = path
         self._log, self._pid_file = directory.resolve() / "redis.log", directory.resolve() / "redis.pid"
         self.url = f"unix://{path}"
@@ -46,13 +46,15 @@ class EmbeddedRedis:
 
     async def start(self) -> None:
         """Start it, or go on with the one that an earlier pixeld left. Unavailable says why it can't be."""
-        self._directory.mkdir(parents=True, exist_ok=True)
         spawned = False
         for _ in range(int(_START_S / _STEP_S)):
             if await self._answers():
                 return
             if not self.alive() and not spawned:
-                self._spawn()
+                try:
+                    self._spawn()
+                except OSError as error:
+                    raise Unavailable(f"the embedded Valkey cannot be started in {self._directory}: {error}") from error
                 spawned = True
             elif not self.alive():
                 tail = self._log.read_text(errors="replace").splitlines()[-3:] if self._log.exists() else []
@@ -68,12 +70,13 @@ class EmbeddedRedis:
         try:
             pid = int(self._pid_file.read_text())
             os.kill(pid, 0)
-        except (OSError, ValueError):
+            # A number is given again to other programs; without /proc it is believed.
+            return not Path("/proc/self").exists() or bytes(self._socket) in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):  # it has ended, maybe between two of these lines
             return False
-        command = Path(f"/proc/{pid}/cmdline")  # a number is given again to other programs; without /proc it is believed
-        return not command.parent.parent.joinpath("self").exists() or str(self._socket).encode() in command.read_bytes()
 
     def _spawn(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._socket.unlink(missing_ok=True)
         self._child = subprocess.Popen(  # its own session: Ctrl-C is for pixeld, which stops it when it is done
             [
@@ -99,7 +102,7 @@ class EmbeddedRedis:
                 self._child = None
                 try:
                     await self.start()
-                except (Unavailable, OSError) as error:
+                except Unavailable as error:
                     log.error("the embedded Valkey does not start", extra={"reason": str(error)})
 
     async def stop(self) -> None:
@@ -122,8 +125,15 @@ class EmbeddedRedis:
                 return
             await asyncio.sleep(_STEP_S)
 
+    def _ours(self) -> bool:
+        """Whether there is a socket, and of this user's: in a folder that all write to, anybody may make one of its name."""
+        try:
+            return self._socket.stat().st_uid == os.getuid()
+        except OSError:
+            return False
+
     async def _answers(self) -> bool:
-        if not self._socket.exists():
+        if not self._ours():
             return False
         client = connect(self.url, 1.0)
         try:

@@ -1,0 +1,33 @@
+"""The embedded Valkey: whose it is, and what is said when it can't be had."""
+
+import os
+
+import pytest
+
+from pixeld.errors import Unavailable
+from pixeld.storage.embedded_redis import EmbeddedRedis
+
+
+async def test_another_users_socket_of_the_same_name_is_not_asked(tmp_path, monkeypatch):
+    server = EmbeddedRedis(tmp_path)
+    await server.start()
+    try:
+        assert await server._answers()
+        with monkeypatch.context() as other:
+            other.setattr(os, "getuid", lambda: 1 + tmp_path.stat().st_uid)
+            assert not await server._answers()
+    finally:
+        await server.stop()
+
+
+def test_a_socket_whose_path_would_be_too_long_in_bytes_is_elsewhere(tmp_path):
+    room = 100 - len(str(tmp_path.resolve() / "d" / "redis.sock"))
+    if room < 1:
+        pytest.skip("the folder for temporary files has too long a name")
+    assert len(os.fsencode(EmbeddedRedis(tmp_path / ("d" + "é" * room)).url.removeprefix("unix://"))) <= 100
+
+
+async def test_a_place_where_none_can_be_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match=r"the embedded Valkey cannot be started in .*file/redis: .*Not a directory"):
+        await EmbeddedRedis(tmp_path / "file" / "redis").start()
