@@ -6,6 +6,7 @@ maps below, never from a request; everything else is a parameter.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -91,7 +92,9 @@ class Reports:
             totals = traffic
         else:  # by days of UTC, which add up
             totals = await self._traffic(scope, query, (Dimension.DAY,), rolled_up, whole_days, params | {"tz": "UTC"})
-        return performance_result(query.by, zone, traffic, [row._replace(key=()) for row in totals], sales)
+        totals = [row._replace(key=()) for row in totals]
+        # 20,000 rows take 0.3 s, in which no visitor is to wait.
+        return await asyncio.to_thread(performance_result, query.by, zone, traffic, totals, sales)
 
     async def _traffic(
         self,

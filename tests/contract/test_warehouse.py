@@ -952,6 +952,13 @@ async def test_performance_agrees_with_the_model_and_roll_ups_with_raw_tables(wa
             assert await reader.performance(scope, query, CLIENTS) == report, where
 
 
+async def test_a_report_is_shaped_beside_the_event_loop(warehouse, monkeypatch, clock):
+    shaped, threads = reports.performance_result, []
+    monkeypatch.setattr(reports, "performance_result", lambda *args: threads.append(threading.current_thread()) or shaped(*args))
+    await Reports(warehouse, clock).performance(Scope.operator(), PerformanceQuery.parse({}, dt.date(2026, 3, 31)), CLIENTS)
+    assert len(threads) == 1 and threads[0] is not threading.main_thread()
+
+
 async def test_a_partner_sees_neither_unattributed_nor_other_partners_orders(warehouse, clock):
     rnd = random.Random("scopes")
     events = random_events(rnd, WEEKS["forward"])
