@@ -55,6 +55,7 @@ class Method(StrEnum):
 encode: Callable[[tuple[str | int, ...]], bytes] = partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
 
 SUB_IDS = ("s1", "s2", "s3", "s4", "s5")
+LABELS = (*SUB_IDS, "partner_click_id", "creative")  #: what a partner writes about its clicks and impressions
 _TRIES = 24  # bits: 16 million chunks in a row may fail, hours of load; the 40 that are left count 10**12 events
 _AUDIENCE = ("country", "device", "browser", "os", "language")
 #: What an event says of who made it, rather than of what was done. Shown in groups only.
@@ -81,7 +82,7 @@ class Kind:
         return encode((self.code, *values))
 
 
-_TRAFFIC = (*SUB_IDS, "partner_click_id", "creative", *_AUDIENCE)
+_TRAFFIC = (*LABELS, *_AUDIENCE)
 _VISIT = ("at_ms", "client", "partner", "quality", "consent")  # `consent` is a Verdict
 # `visit` is `new`, or `returning` when the browser's cookie held an earlier click to this client; empty where none can be set.
 CLICK = Kind("click", "c", "clicks", (*_VISIT, "click_id", "visitor", *_TRAFFIC, "visit"))

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pixeld.errors import BadInput, Conflict
 
-MAX_REASON = 500  #: characters
+MAX_ID, MAX_COUPON, MAX_REASON = 128, 64, 500  #: characters of an order's id, its coupon, and why it was decided so
 
 
 class OrderStatus(StrEnum):

@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 import orjson
 
-from pixeld.domain.events import SUB_IDS, decode
+from pixeld.domain.events import decode
+from pixeld.domain.orders import MAX_ID
 from pixeld.domain.tokens import ID
 from pixeld.errors import BadInput
 
-#: What a partner wrote about its clicks and impressions, in the names of their columns.
-LABELS = (*SUB_IDS, "partner_click_id", "creative")
-_MOST = 128  # characters of an order's id; a click id has 64
 _FORM = 'name exactly one: {"click_id": "…"}, {"order": "CLIENT/ORDER"} or {"partner": "…"}'
 
 
@@ -52,8 +50,8 @@ class Subject:
                 raise BadInput("order must be CLIENT/ORDER, such as shop/4711", name)
         if what is What.PARTNER and re.fullmatch(ID, text, re.ASCII) is None:
             raise BadInput(f"{text!r} is no partner's id", name)
-        if not 1 <= len(text) <= _MOST:
-            raise BadInput(f"{name} must have 1 to {_MOST} characters", name)
+        if not 1 <= len(text) <= MAX_ID:  # a click id has 64
+            raise BadInput(f"{name} must have 1 to {MAX_ID} characters", name)
         return cls(what, text, client)
 
     @property

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixeld.domain.events import AFFINITY, ORDER
-from pixeld.domain.subject import LABELS, Held, Subject, What
+from pixeld.domain.events import AFFINITY, LABELS, ORDER
+from pixeld.domain.subject import Held, Subject, What
 from pixeld.errors import Unavailable, WarehouseAway
 from pixeld.storage.warehouse import Warehouse, escaped
 

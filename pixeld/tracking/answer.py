@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from pixeld.domain import affinity, landing, money, optout, referral
+from pixeld.domain import affinity, landing, money, optout, orders, referral
 from pixeld.domain.attribution import attribute
 from pixeld.domain.commission import Terms, commission_minor
 from pixeld.domain.consent import EXPLICIT, REFUSED, decide
@@ -29,7 +29,7 @@ from pixeld.tracking.signals import NAMES, read
 PREFIX = "/t/"
 #: Pages about one client. They lie below PREFIX because its referral cookie is sent nowhere else, and are no tracking.
 PAGE = rf"{PREFIX}{ID}/(?:my-data|opt-out)"
-MAX_ORDER_ID, MAX_COUPON = 128, 64
+_MAX_ID, _MAX_COUPON = orders.MAX_ID, orders.MAX_COUPON
 _PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(l|o)\.gif)", re.ASCII)
 _PAGE = re.compile(PAGE, re.ASCII)
 LANDING, OK = Kind("landing", "", "", ()), "ok"  # the landing beacon is answered as a kind of event is, but stores none
@@ -285,7 +285,7 @@ class Tracker:
                 order_id = form_text(order_id, "strict")
             except UnicodeDecodeError:
                 order_id = ""
-        if not 1 <= len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
+        if not 1 <= len(order_id) <= _MAX_ID or not order_id.isprintable():
             return self._refuse(kind, Drop.BAD_ORDER)
         if currency not in money.EXPONENTS:
             currency = currency.upper() or client.currency
@@ -316,7 +316,7 @@ class Tracker:
                 clicked_at,
                 amount_minor,
                 currency,
-                coupon[:MAX_COUPON],
+                coupon[:_MAX_COUPON],
                 customer if customer in ("new", "returning") else "",
                 quality,
                 verdict,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pixeld.domain.events import CLICK, SUB_IDS
+from pixeld.domain.events import CLICK, LABELS, SUB_IDS
 from pixeld.tracking.query import form_text
 
 MAX_SUB_ID, MAX_PARTNER_CLICK_ID, MAX_CREATIVE = 500, 256, 64
@@ -15,7 +15,7 @@ def labels(values: dict[str, str], plain: bool) -> tuple[str, ...]:
     if not values:
         return NO_LABELS
     if not plain:
-        values = {name: form_text(values[name]) for name in _LABELS if name in values}
+        values = {name: form_text(values[name]) for name in _NAMES if name in values}
     get = values.get
     s1, s2, s3, s4, s5 = get("s1", ""), get("s2", ""), get("s3", ""), get("s4", ""), get("s5", "")
     return (
@@ -29,8 +29,8 @@ def labels(values: dict[str, str], plain: bool) -> tuple[str, ...]:
     )
 
 
-_LABELS = (*SUB_IDS, "cid", "cr")
+_NAMES = (*SUB_IDS, "cid", "cr")
 #: What stands there when there are none.
-NO_LABELS = ("",) * len(_LABELS)
+NO_LABELS = ("",) * len(_NAMES)
 
-assert CLICK.columns[7:12] == SUB_IDS  # labels() writes them in this order
+assert CLICK.columns[7:14] == LABELS  # labels() writes them in this order

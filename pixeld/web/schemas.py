@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from pixeld.domain.audience import OTHER, Trait
 from pixeld.domain.consent import REFUSED
 from pixeld.domain.money import EXPONENTS
-from pixeld.domain.orders import MAX_REASON, OrderStatus
+from pixeld.domain.orders import MAX_ID, MAX_REASON, OrderStatus
 from pixeld.domain.registry import Status
 from pixeld.domain.report_rows import NOT_FOR_PARTNERS, REFUSAL_COLUMNS
 from pixeld.domain.reports import DEFAULT_DAYS, DEFAULT_LIMIT, MAX_DAYS, MAX_DIMENSIONS, MAX_LIMIT, NOT_FOR_TENANTS, Dimension
@@ -189,7 +189,7 @@ COMPONENTS: dict[str, Schema] = {
     "Partners": _object({"partners": _list(_object({"id": _ID, "name": _TEXT, "own_commission": _TERMS, "status": _STATUS}))}),
     "Decision": _object(
         {
-            "order": {"type": "string", "minLength": 1, "maxLength": 128},
+            "order": {"type": "string", "minLength": 1, "maxLength": MAX_ID},
             "status": {"type": "string", "enum": [OrderStatus.APPROVED, OrderStatus.REJECTED]},
             "seen": _ORDER_STATUS
             | {"description": "Its status as you saw it; when it has another one now, nothing is changed."},

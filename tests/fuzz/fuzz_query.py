@@ -5,11 +5,11 @@ from urllib.parse import parse_qsl
 
 from yarl import URL
 
-from pixeld.domain import landing
+from pixeld.domain import landing, orders
 from pixeld.domain.events import decode
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
-from pixeld.tracking.answer import MAX_COUPON, MAX_ORDER_ID, Tracker
+from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.labels import MAX_CREATIVE, MAX_PARTNER_CLICK_ID, MAX_SUB_ID
 from pixeld.tracking.query import form_text, split, url_text
@@ -27,7 +27,7 @@ HEADERS = {
     "X-Pixeld", "Location", "Set-Cookie", "P3P", "Cache-Control", "Cross-Origin-Resource-Policy", "Content-Type", "Content-Length",
     "Referrer-Policy", "X-Robots-Tag",
 }  # fmt: skip
-LONGEST = {"partner_click_id": MAX_PARTNER_CLICK_ID, "creative": MAX_CREATIVE, "order_id": MAX_ORDER_ID, "coupon": MAX_COUPON}
+LONGEST = {"partner_click_id": MAX_PARTNER_CLICK_ID, "creative": MAX_CREATIVE, "order_id": orders.MAX_ID, "coupon": orders.MAX_COUPON}
 LONGEST |= dict.fromkeys(("s1", "s2", "s3", "s4", "s5"), MAX_SUB_ID)
 
 
