@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from pixeld.domain import affinity, landing
 from pixeld.domain.commission import Terms, check_currency
@@ -16,15 +14,11 @@ from pixeld.domain.consent import Mode, Where
 from pixeld.domain.money import EXPONENTS
 from pixeld.domain.record import Record
 from pixeld.domain.tokens import ID
+from pixeld.domain.zones import zones
 from pixeld.errors import BadInput
 
 _ID = re.compile(ID, re.ASCII)
 _CLICK_PARAM = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # walks a directory: some 10 ms, and a snapshot asks once a client
 
 
 class Status(StrEnum):
@@ -80,7 +74,7 @@ class Client(Record):
             raise BadInput(f"currency {self.currency!r} is not an ISO 4217 code such as EUR or USD", "currency")
         if type(self.window_days) is not int or not 1 <= self.window_days <= 400:
             raise BadInput("window_days must be a whole number from 1 to 400", "window_days")
-        if not isinstance(self.timezone, str) or self.timezone not in _zones():
+        if not isinstance(self.timezone, str) or self.timezone not in zones():
             raise BadInput(f"timezone {self.timezone!r} is not a zone such as Europe/Berlin or UTC", "timezone")
         if not isinstance(self.click_param, str) or _CLICK_PARAM.fullmatch(self.click_param) is None:
             raise BadInput("click_param must be 1 to 32 of A-Z a-z 0-9 _ -", "click_param")

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from pixeld.domain.audience import Trait
 from pixeld.domain.orders import OrderStatus
 from pixeld.domain.tokens import ID
+from pixeld.domain.zones import zones
 from pixeld.errors import BadInput
 
 MAX_DAYS = 400
@@ -267,14 +267,9 @@ def _common(params: Mapping[str, str], today: date) -> tuple[date, date, str, st
     if days > MAX_DAYS:
         raise BadInput(f"{first} to {last} is {days} days; a report covers at most {MAX_DAYS}", "from")
     tz = params.get("tz", "")
-    if "tz" in params and tz not in _zones():
-        raise BadInput(f"tz {_shown(tz)} is not a time zone such as Europe/Berlin; {_nearest(tz, _zones())}"[:200], "tz")
+    if "tz" in params and tz not in zones():
+        raise BadInput(f"tz {_shown(tz)} is not a time zone such as Europe/Berlin; {_nearest(tz, zones())}"[:200], "tz")
     return first, last, _id(params, "client"), _id(params, "partner"), tz
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # walks a directory: some 10 ms
 
 
 def _day(text: str, name: str) -> date:

@@ -18,7 +18,6 @@ from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import keys, people, reporting, rights
 from pixeld.web.responses import body, errors, json, query, stream, without_server
 
-_WHO = "admin"  # whose change it was, on the audit stream; portal users will have names of their own
 _EVERYTHING = Scope.operator()
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'?")  # in a statement: what it names, which the audit log is not to keep
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,7 +94,7 @@ async def read_metrics(request: web.Request) -> web.Response:
 
 async def add_client(request: web.Request) -> web.Response:
     """Register a client."""
-    return json((await request.app[keys.REGISTRY].add_client(await body(request), _WHO)).to_json(), 201)
+    return json((await request.app[keys.REGISTRY].add_client(await body(request), keys.ADMIN)).to_json(), 201)
 
 
 async def list_clients(request: web.Request) -> web.Response:
@@ -110,13 +109,13 @@ async def read_client(request: web.Request) -> web.Response:
 
 async def change_client(request: web.Request) -> web.Response:
     """Change some of a client's fields."""
-    changed = await request.app[keys.REGISTRY].change_client(request.match_info["client"], await body(request), _WHO)
+    changed = await request.app[keys.REGISTRY].change_client(request.match_info["client"], await body(request), keys.ADMIN)
     return json(changed.to_json())
 
 
 async def add_partner(request: web.Request) -> web.Response:
     """Register a partner."""
-    return json((await request.app[keys.REGISTRY].add_partner(await body(request), _WHO)).to_json(), 201)
+    return json((await request.app[keys.REGISTRY].add_partner(await body(request), keys.ADMIN)).to_json(), 201)
 
 
 async def list_partners(request: web.Request) -> web.Response:
@@ -131,14 +130,14 @@ async def read_partner(request: web.Request) -> web.Response:
 
 async def change_partner(request: web.Request) -> web.Response:
     """Change some of a partner's fields."""
-    changed = await request.app[keys.REGISTRY].change_partner(request.match_info["partner"], await body(request), _WHO)
+    changed = await request.app[keys.REGISTRY].change_partner(request.match_info["partner"], await body(request), keys.ADMIN)
     return json(changed.to_json())
 
 
 async def set_member(request: web.Request) -> web.Response:
     """Set status, commission or both of a membership."""
     client, partner = request.match_info["client"], request.match_info["partner"]
-    await request.app[keys.REGISTRY].set_member(client, partner, await body(request), _WHO)
+    await request.app[keys.REGISTRY].set_member(client, partner, await body(request), keys.ADMIN)
     return json({"client": client, **_member(_reader(request).membership(client, partner))})
 
 
@@ -159,7 +158,7 @@ async def decide_order(request: web.Request) -> web.Response:
         raise BadInput('the body must be {"order": "…", "status": "approved", "seen": "pending"}', "order")
     order, reason = asked["order"], asked.get("reason", "")
     decide = request.app[keys.DECISIONS].decide
-    status = await decide(Scope.operator(), client, order, asked.get("status"), reason, asked.get("seen"), _WHO)
+    status = await decide(Scope.operator(), client, order, asked.get("status"), reason, asked.get("seen"), keys.ADMIN)
     return json({"client": client, "order": order, "status": status, "reason": reason.strip() or None})
 
 
@@ -204,7 +203,7 @@ async def sql(request: web.Request) -> web.Response:
             "this would show single events, and visitors are shown in groups; whoever runs this server may allow it, by "
             "admin_permissions = \"single-events\", and each statement is then on the audit log"
         )
-    await request.app[keys.REGISTRY].note("single-events", None, {"sql": _LITERAL.sub("'…'", statement)[:500]}, _WHO)
+    await request.app[keys.REGISTRY].note("single-events", None, {"sql": _LITERAL.sub("'…'", statement)[:500]}, keys.ADMIN)
     rows = await request.app[keys.OPERATIONS].sql(statement)
     columns = list(rows[0]) if rows else []
     return json({"columns": columns, "rows": [list(row.values()) for row in rows]})
@@ -217,7 +216,7 @@ async def tail(request: web.Request) -> web.StreamResponse:
     hidden = TRAITS
     if request.app.get(keys.SINGLE, False):
         hidden = frozenset()
-        await request.app[keys.REGISTRY].note("single-events", None, {"tail": True}, _WHO)
+        await request.app[keys.REGISTRY].note("single-events", None, {"tail": True}, keys.ADMIN)
 
     async def lines() -> AsyncGenerator[bytes, None]:
         async for event in request.app[keys.OPERATIONS].tail():
@@ -229,7 +228,7 @@ async def tail(request: web.Request) -> web.StreamResponse:
 
 def _reader(request: web.Request, scope: Scope = _EVERYTHING) -> Reader:
     app = request.app
-    exact_as = _WHO if app.get(keys.EXACT, False) else ""
+    exact_as = keys.ADMIN if app.get(keys.EXACT, False) else ""
     return Reader(scope, app[keys.REGISTRY], app[keys.REPORTS], app[keys.OPERATIONS].today, exact_as)
 
 

@@ -43,6 +43,8 @@ class Operations(Protocol):
         """The date in UTC."""
 
 
+ADMIN = "admin"  #: whose doing it is, on the audit stream, when the admin token asks
+
 REGISTRY: AppKey[Registry] = AppKey("registry", Registry)
 REPORTS: AppKey[Reports] = AppKey("reports", Reports)
 DECISIONS: AppKey[Decisions] = AppKey("decisions", Decisions)

@@ -12,7 +12,6 @@ from pixeld.errors import BadInput, NotFound
 from pixeld.web import keys
 from pixeld.web.responses import body, json
 
-_WHO = "admin"  # whose change it was, on the audit stream
 _MAILS, _MOST_MAILS = 50, 1000
 
 
@@ -26,7 +25,7 @@ async def invite(request: web.Request) -> web.Response:
     asked = await _body(request, role=str, subject=str, email=str)
     if asked["role"] not in list(Role):
         raise BadInput(f"role must be one of {', '.join(Role)}", "role")
-    path = await _parties(request).accounts.invite(Role(asked["role"]), asked["subject"], asked["email"], _WHO)
+    path = await _parties(request).accounts.invite(Role(asked["role"]), asked["subject"], asked["email"], keys.ADMIN)
     return json({"url": request.app[keys.TRACKER_URL] + path}, 201)
 
 
@@ -38,7 +37,7 @@ async def first_link(request: web.Request) -> web.Response:
 
 async def offer_end_of_totp(request: web.Request) -> web.Response:
     """Mail an account a link by which its second factor ends; whoever follows it needs the password as well."""
-    mail = await _parties(request).accounts.offer_end_of_totp(request.match_info["account"], _WHO)
+    mail = await _parties(request).accounts.offer_end_of_totp(request.match_info["account"], keys.ADMIN)
     return json({"mail": mail}, 201)
 
 
@@ -64,13 +63,13 @@ async def list_policies(request: web.Request) -> web.Response:
 async def post_policy(request: web.Request) -> web.Response:
     """Post a new version, and notify every account."""
     asked = await _body(request, summary=str, changes_use=bool, question=str)
-    version = await _parties(request).policies.post(asked["summary"], asked["changes_use"], asked["question"], _WHO)
+    version = await _parties(request).policies.post(asked["summary"], asked["changes_use"], asked["question"], keys.ADMIN)
     return json(version._asdict(), 201)
 
 
 async def rotate(request: web.Request) -> web.Response:
     """Move everything that is encrypted to the newest key; where keys are the data directory's own, to a new one."""
-    return json((await _parties(request).rotate(_WHO))._asdict())
+    return json((await _parties(request).rotate(keys.ADMIN))._asdict())
 
 
 ROUTES = [

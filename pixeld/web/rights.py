@@ -12,18 +12,16 @@ from pixeld.domain.subject import Subject
 from pixeld.web import keys
 from pixeld.web.responses import body, json, stream
 
-_WHO = "admin"  # whose doing it was, on the audit stream
-
 
 async def erase(request: web.Request) -> web.Response:
     """Delete a click, an order or a partner everywhere; the proof."""
-    return json(await request.app[keys.RIGHTS].erase(Subject.parse(await body(request)), _WHO))
+    return json(await request.app[keys.RIGHTS].erase(Subject.parse(await body(request)), keys.ADMIN))
 
 
 async def export(request: web.Request) -> web.StreamResponse:
     """All that is held on one, as one JSON document, a record a line: a partner may have millions."""
     subject = Subject.parse(await body(request))
-    items = request.app[keys.RIGHTS].export(subject, _WHO)
+    items = request.app[keys.RIGHTS].export(subject, keys.ADMIN)
     first = await anext(items, None)  # what can't be done is said before anything is
 
     async def pieces() -> AsyncGenerator[bytes, None]:

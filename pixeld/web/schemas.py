@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import available_timezones
 
 from pixeld.domain.audience import OTHER, Trait
 from pixeld.domain.consent import REFUSED
@@ -14,6 +13,7 @@ from pixeld.domain.registry import Status
 from pixeld.domain.report_rows import NOT_FOR_PARTNERS, REFUSAL_COLUMNS
 from pixeld.domain.reports import DEFAULT_DAYS, DEFAULT_LIMIT, MAX_DAYS, MAX_DIMENSIONS, MAX_LIMIT, NOT_FOR_TENANTS, Dimension
 from pixeld.domain.tokens import ID
+from pixeld.domain.zones import zones
 
 Schema = Mapping[str, Any]
 Parameter = tuple[Schema, str]  #: what a parameter takes, and what it is
@@ -227,7 +227,7 @@ PARAMETERS: dict[str, Parameter] = {
     "client": (_ID, "This client only."),
     "partner": (_ID, "This partner only."),
     "tz": (
-        {"type": "string", "enum": sorted(available_timezones()), "examples": ["Europe/Berlin"]},
+        {"type": "string", "enum": sorted(zones()), "examples": ["Europe/Berlin"]},
         "Whose days. Without it the client's, or UTC where there may be several clients.",
     ),
     "quality": (
