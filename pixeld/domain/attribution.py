@@ -8,8 +8,6 @@ from pixeld.domain.events import Method
 from pixeld.domain.tokens import Keyring
 
 _CLICK, _COOKIE = str(Method.CLICK), str(Method.COOKIE)  # looking a member up takes 60 ns, encoding one as much again
-
-
 NOBODY = ("", 0, "", "")
 
 

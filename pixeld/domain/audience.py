@@ -1,7 +1,7 @@
 """What clients and partners may learn of who comes to them. The rule, and why it holds; `storage.audience` asks ClickHouse.
 
 **The rule.** Once a UTC day is over, the human visitors of each group are cut into atoms of at least k of them, and the atoms'
-sizes, in tens, are released. A group is a client's visitors who first came through one partner that day, or, where that are
+sizes, in tens, are released. A group is a client's visitors who first came through one partner that day, or, where those are
 fewer than k, through any such partner (the pool, whose partner is `""`). What was released for a day is never made again, and
 every question about an audience is answered by adding released numbers up.
 

@@ -43,6 +43,7 @@ class Sales(NamedTuple):
 
 _ORDERS_BY = [f"orders_{status}" for status in OrderStatus]
 _COMMISSION_BY = [f"commission_{status}" for status in OrderStatus]
+_NUMBERS = 5 + 2 * len(OrderStatus)  # of a row: all of _COUNTS but the currency, and the sum of two commissions
 _COUNTS = [
     *("currency", "impressions", "clicks", "unique_clicks", "orders", "revenue", "commission"),
     *_ORDERS_BY,
@@ -90,9 +91,6 @@ def _joined(traffic: Iterable[Traffic], sales: Iterable[Sales]) -> list[tuple[tu
         for i, number in enumerate((sale.orders, sale.revenue_minor, *sale.orders_by, *sale.commission_by), 3):
             found[i] += number
     return [(key, _counted(currency, *numbers)) for (key, currency), numbers in counts.items()]
-
-
-_NUMBERS = 11
 
 
 def _counted(currency: str, impressions: int, clicks: int, unique: int, orders: int, revenue: int, *by: int) -> dict[str, Any]:

@@ -271,5 +271,3 @@ class Flusher:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         self._wake.clear()
-
-

@@ -23,7 +23,7 @@ from pixeld.tasks import Tasks
 log = logging.getLogger(__name__)
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _ADOPT_S = 5.0  # how often the queues of other nodes are looked at
-_DROP_S = 3600.0  # how often months are looked for that are past their time
+_DROP_S = 3600.0  # how often partitions are looked for that are past their time
 
 
 class Flushers:

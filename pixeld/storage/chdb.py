@@ -194,7 +194,7 @@ class EmbeddedLink:
     def close(self) -> None:
         self._connection.close()
 
-    def _run(self, sql: str | bytes, output: str = "Null", params: dict[str, str] | None = None) -> bytes:
+    def _run(self, sql: str, output: str = "Null", params: dict[str, str] | None = None) -> bytes:
         with _translated():
             result: bytes = self._connection.query(sql, output, params=params or {}).bytes()
         return result

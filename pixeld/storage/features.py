@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: A report may run this long, and a client waits longer than that for it: otherwise the server works on for nobody.
+#: A report may run this long, and whoever asks waits longer than that for it: otherwise the server works on for nobody.
 QUERY_SECONDS = 30
 
 # One block, however many rows: an insert is one part, all or nothing, and a repeat splits the same way (not at all). The

@@ -79,13 +79,6 @@ async def status(warehouse: Warehouse, migrations: Sequence[Migration] | None = 
     return [State(m, applied[m.number][2] if m.number in applied else None) for m in migrations]
 
 
-async def plan(warehouse: Warehouse, migrations: Sequence[Migration] | None = None) -> list[str]:
-    """The statements that `apply` would run now. Changes nothing."""
-    states = await status(warehouse, migrations)
-    pending = [state.migration for state in states if state.applied_at is None]
-    return [statement for migration in pending for statement in migration.statements(warehouse.features)]
-
-
 async def apply(warehouse: Warehouse, migrations: Sequence[Migration] | None = None) -> list[Migration]:
     """Bring the database to this version's schema; the migrations that this call ran. Raises MigrationError like `status`."""
     ran = []

@@ -43,7 +43,7 @@ _CLICK_ONLY = {Dimension.S1, Dimension.S2, Dimension.S3, Dimension.S4, Dimension
 # Numbers of visitors differ between clients, and between days of UTC: what is unique to each adds up.
 _ADDITIVE = {Dimension.CLIENT}
 _CALENDAR = {Dimension.DAY, Dimension.MONTH}  # where they are UTC's
-# Numbers, because they are cheap to group by and the same in every engine; `domain.reports.label` makes them readable.
+# Numbers, because they are cheap to group by and the same in every engine; `domain.report_rows.label` makes them readable.
 _EXPRESSIONS = {dimension: dimension.value for dimension in Dimension} | {
     Dimension.HOUR: "toUInt32(toStartOfHour(at, {tz:String}))",
     Dimension.DAY: "toUInt16(toDate(at, {tz:String}))",

@@ -233,7 +233,7 @@ class Warehouse:
         return link
 
     async def connect(self) -> None:
-        """Connect both roles. WarehouseAway names the address and the reason.
+        """Connect the two roles that are sure to be used. WarehouseAway names the address and the reason.
 
         Not required: a role connects by itself when it is first used, and again after an error.
         """
@@ -257,7 +257,7 @@ class Warehouse:
         return self.features.version
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], token: str) -> None:
-        """As in `domain.ports.Warehouse`. All rows must be of one month: a part never spans two partitions."""
+        """As in `domain.ports.Warehouse`. All rows must be of one partition, a month or a day: a part never spans two."""
         if not rows:
             return
         try:

@@ -151,7 +151,7 @@ async def decide_order(request: web.Request) -> web.Response:
     """Approve or reject an order: {"order", "status", "seen", "reason"}.
 
     The order is named in the body, not in the path: shops choose its id, and of one with `/`, `%`, `.` or `..` in it, proxies,
-    clients and routers on the way would each make another path.
+    peers and routers on the way would each make another path.
     """
     client, asked = request.match_info["client"], await body(request)
     if not isinstance(asked, dict) or not isinstance(asked.get("order"), str):

@@ -52,7 +52,7 @@ class HotParser:
             cold += messages[taken:]
             conn.release()  # what needs no storing leaves at once
             # llhttp stops at 32 messages that are not consumed and keeps the rest of the bytes to itself: slots are free now.
-            # Without this a client that pipelines 100 requests gets 32 replies and hangs.
+            # Without this a peer that pipelines 100 requests gets 32 replies and hangs.
             messages = self._parse(b"") if taken and len(messages) > 1 else ()
         if cold and conn.waiting:
             self._parked, cold = cold, []
