@@ -7,47 +7,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.browsers import BLOG, BROWSERS, LANGUAGES, SHOP, tail
+
 CLICK, IMPRESSION, ORDER, RELOAD = range(4)
 KINDS = ("click", "impression", "order", "reload")
-
-_LANGUAGES = ("de-DE,de;q=0.9,en;q=0.8", "en-US,en;q=0.9", "fr-FR,fr;q=0.9,en-US;q=0.7", "pl,en;q=0.8", "it-IT,it;q=0.9")
-_END = "\r\n"
-_PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9"
-_FETCH = "Sec-Fetch-Dest: {dest}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Site: cross-site\r\n"
-# (user agent, what it accepts as an image, its encodings, other headers of its own)
-_WEBKIT = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 {}Safari/537.36{}"
-_BLINK_IMAGE = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
-_BLINK_HINTS = 'sec-ch-ua: "Chromium";v="131", "Not_A Brand";v="24"\r\nsec-ch-ua-mobile: ?{}\r\nsec-ch-ua-platform: "{}"\r\n'
-_BROWSERS = (
-    (_WEBKIT.format("Windows NT 10.0; Win64; x64", "", ""), _BLINK_IMAGE, "br, zstd", _BLINK_HINTS.format(0, "Windows")),
-    (_WEBKIT.format("Linux; Android 10; K", "Mobile ", ""), _BLINK_IMAGE, "br, zstd", _BLINK_HINTS.format(1, "Android")),
-    (
-        _WEBKIT.format("Macintosh; Intel Mac OS X 10_15_7", "", " Edg/131.0.0.0"),
-        _BLINK_IMAGE,
-        "br, zstd",
-        _BLINK_HINTS.format(0, "macOS"),
-    ),
-    (
-        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-        "Version/18.1 Mobile/15E148 Safari/604.1",
-        "image/webp,image/avif,image/jxl,image/heic,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
-        "br",
-        "",
-    ),
-    (
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-        "Version/18.1 Safari/605.1.15",
-        "image/webp,image/avif,image/jxl,image/heic,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
-        "br",
-        "",
-    ),
-    (
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:133.0) Gecko/20100101 Firefox/133.0",
-        "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
-        "br, zstd",
-        "",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +23,9 @@ class Visitor:
     @classmethod
     def number(cls, n: int, host: str, cookie: str = "") -> Visitor:
         """The n-th: browsers and languages take turns, so that any thirty in a row are all different."""
-        agent, image, encodings, own = _BROWSERS[n % len(_BROWSERS)]
-        language = _LANGUAGES[n // len(_BROWSERS) % len(_LANGUAGES)]
-
-        def headers(accept: str, dest: str, mode: str, referer: str) -> bytes:
-            return (
-                f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: {accept}\r\nAccept-Language: {language}\r\n"
-                f"Accept-Encoding: gzip, deflate, {encodings}\r\n{own}Referer: {referer}\r\n"
-                f"{_FETCH.format(dest=dest, mode=mode)}{f'Cookie: {cookie}{_END}' if cookie else ''}\r\n"
-            ).encode()
-
-        return cls(
-            headers(f"{_PAGE},*/*;q=0.8", "document", "navigate", "https://blog.example/"),
-            headers(image, "image", "no-cors", "https://shop.example/"),
-        )
+        browser, languages = BROWSERS[n % len(BROWSERS)], LANGUAGES[n // len(BROWSERS) % len(LANGUAGES)]
+        page, image = browser.page(languages, BLOG, secure=True), browser.image(languages, SHOP, secure=True)
+        return cls(tail(host, page, cookie), tail(host, image, cookie))
 
 
 def amount_minor(order: int) -> int:
