@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
@@ -13,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, RedisError
 
-from pixeld.errors import QueueAway
+from pixeld.errors import QueueAway, SettingsError
 from pixeld.storage import sentinel
 
 # An aioredis.Redis. redis-py annotates every reply for the sync and the async client, decoded or not, all at once; pixeld
@@ -25,7 +26,7 @@ def connect(url: str, timeout_s: float) -> RedisClient:
     """A client for one role. Nothing is sent yet, and nothing is ever repeated behind the caller's back.
 
     `timeout_s` bounds each of: asking the sentinels, connecting, sending, and waiting for a reply. SettingsError names what
-    is wrong with a Sentinel URL.
+    is wrong with the URL.
     """
     options = {
         "socket_timeout": timeout_s,
@@ -35,9 +36,19 @@ def connect(url: str, timeout_s: float) -> RedisClient:
     }
     if sentinel.names(url):
         return sentinel.connect(sentinel.Address.parse(url), options)
-    client = aioredis.from_url(url, **options)
-    pool = client.connection_pool
-    pool.connection_class = type("Connection", (_LeavesAReplica, pool.connection_class), {})
+    try:
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdecimal():
+            raise ValueError("redis-py would take this for database 0")
+        client = aioredis.from_url(url, **options)
+        pool: Any = client.connection_pool
+        pool.connection_class = type("Connection", (_LeavesAReplica, pool.connection_class), {})
+        pool.make_connection()  # connects to nothing, and takes no option that isn't one
+    except (ValueError, TypeError, RedisError):  # whose message may quote a part of the password
+        raise SettingsError(
+            "redis_url cannot be used: it must look like redis://user:password@host:6379/0, with special characters written "
+            "as %40 and the like, a number for the database, and no option that redis-py doesn't know"
+        ) from None
     return client
 
 

@@ -1,4 +1,4 @@
-"""The URL of a Redis behind sentinels: what it may say, and what its errors tell."""
+"""The URL of a Redis, and of one behind sentinels: what it may say, and what its errors tell."""
 
 import pytest
 
@@ -84,3 +84,20 @@ async def test_what_the_url_says_reaches_the_connections():
 async def test_check_says_what_is_wrong_with_the_url():
     found = await checkup._redis(Settings(redis_url="redis+sentinel://:s3cret@one"))
     assert (found.ok, found.detail) == (False, LIKE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("redis://:s3cret@one:port", id="no port"),
+        pytest.param("redis://:s3cret/word@one", id="a slash in the password"),
+        pytest.param("redis://:s3cret@one/first", id="no database"),
+        pytest.param("rediss://:s3cret@one/0?ssl_cert_reqs=maybe", id="no value of an option"),
+        pytest.param("redis://:s3cret@one/0?verify=1", id="no option"),
+        pytest.param("unix://:s3cret@/run/redis.sock?db=first", id="no database behind a socket"),
+    ],
+)
+async def test_a_plain_url_that_cannot_be_used_is_refused_without_repeating_it(url):
+    with pytest.raises(SettingsError, match="redis_url cannot be used: it must look like") as error:
+        connect(url, 1.0)
+    assert "s3cret" not in str(error.value) and error.value.__suppress_context__
