@@ -242,7 +242,7 @@ def _problems(s: Settings) -> list[str | None]:
         found.append(f"cookie_name is {s.cookie_name!r}; leave prefixes to pixeld, which knows which one browsers will take")
     if s.admin_token is not None and re.fullmatch(r"\s*[!-~]*\s*", s.admin_token) is None:
         found.append("admin_token must be of printable ASCII characters without a space: it stands in a header of HTTP")
-    if s.public_url and _scheme(s.public_url) not in ("http", "https"):
+    if s.public_url and _scheme_of_one(s.public_url) not in ("http", "https"):
         found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
     try:
         s.networks()
@@ -252,8 +252,8 @@ def _problems(s: Settings) -> list[str | None]:
         found.append("redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://")
     if s.redis_replicas and not s.redis_url:
         found.append("redis_replicas needs a redis_url: the embedded Valkey has no replicas")
-    if s.smtp_url and _scheme(s.smtp_url) not in ("smtp", "smtps"):
-        found.append("smtp_url must begin with smtp:// or smtps://")
+    if s.smtp_url and _scheme_of_one(s.smtp_url) not in ("smtp", "smtps"):
+        found.append("smtp_url must be like smtp://user:password@host:587, or begin with smtps://")
     if s.smtp_url and "@" not in parseaddr(s.mail_from)[1]:
         found.append("smtp_url needs a mail_from, such as `Partners <partners@example.com>`")
     if s.clickhouse_url and _scheme(s.clickhouse_url) != "clickhouse":
@@ -261,8 +261,17 @@ def _problems(s: Settings) -> list[str | None]:
     return found
 
 
+def _scheme_of_one(url: str) -> str | None:
+    """As `_scheme`, of a URL that names one host; None also where its port can be none."""
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return None
+    return _scheme(url) if port != 0 else None
+
+
 def _scheme(url: str) -> str | None:
-    """The scheme of a URL that names a host or a path; None for what is no URL."""
+    """The scheme of a URL that names a host, or several, or a path; None for what is no URL."""
     try:
         parts = urlsplit(url)
         return parts.scheme if parts.hostname or (parts.scheme == "unix" and parts.path) else None

@@ -83,6 +83,7 @@ def test_the_environment_of_others_is_no_concern():
     assert load({"PATH": "/bin", "PIXEL": "1"}) == Settings()
 
 
+NO_SMTP = "smtp_url must be like smtp://user:password@host:587, or begin with smtps://"
 NO_TOKEN = "admin_token must be of printable ASCII characters without a space: it stands in a header of HTTP"
 
 
@@ -100,6 +101,9 @@ NO_TOKEN = "admin_token must be of printable ASCII characters without a space: i
         ({}, {"workers": "257"}, "workers is 257; it must be from 0 to 256"),
         ({}, {"log_level": "loud"}, "log_level is 'loud'; it must be debug, info, warning or error"),
         ({}, {"public_url": "track.example"}, "public_url is 'track.example'; it must be like https://track.example"),
+        ({}, {"public_url": "https://track.example:port"}, "public_url is 'https://track.example:port'; it must be like https://track.example"),
+        ({}, {"smtp_url": "http://x", "mail_from": "a@mail.example"}, NO_SMTP),
+        ({}, {"smtp_url": "smtp://x:port", "mail_from": "a@mail.example"}, NO_SMTP),
         ({}, {"cookie_name": "a b"}, "cookie_name must be letters, digits, - and _"),
         (
             {}, {"cookie_name": "__Secure-x"},
