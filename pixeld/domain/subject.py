@@ -46,7 +46,7 @@ class Subject:
             raise BadInput(f"{name} must be a text", name)
         if what is What.ORDER:
             client, _, text = text.partition("/")
-            if re.fullmatch(ID, client, re.ASCII) is None:
+            if re.fullmatch(ID, client, re.ASCII) is None or not text:
                 raise BadInput("order must be CLIENT/ORDER, such as shop/4711", name)
         if what is What.PARTNER and re.fullmatch(ID, text, re.ASCII) is None:
             raise BadInput(f"{text!r} is no partner's id", name)

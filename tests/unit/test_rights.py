@@ -55,6 +55,12 @@ def test_what_is_no_subject_is_refused(asked):
         Subject.parse(asked)
 
 
+@pytest.mark.parametrize("text", ["4711", "shop/", "/4711", "Sh'op/1", ""])
+def test_an_order_without_its_client_is_told_how_to_be_named(text):
+    with pytest.raises(BadInput, match=r"order must be CLIENT/ORDER, such as shop/4711"):
+        Subject.parse({"order": text})
+
+
 @pytest.mark.parametrize(
     ("subject", "data", "about"),
     [
