@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -16,11 +16,10 @@ from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import keys, people, reporting, rights
-from pixeld.web.responses import body, errors, json, query, stream, without_server
+from pixeld.web.responses import Handler, body, errors, json, query, stream, without_server
 
 _EVERYTHING = Scope.operator()
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'?")  # in a statement: what it names, which the audit log is not to keep
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application() -> web.Application:
@@ -59,7 +58,7 @@ def application() -> web.Application:
 
 
 @web.middleware
-async def _authorize(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith("/api/"):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         expected = request.app[keys.ADMIN_TOKEN]

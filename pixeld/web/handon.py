@@ -5,7 +5,7 @@ Requests are read whole first, so that a slow visitor keeps nobody in the office
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +15,7 @@ from yarl import URL
 
 from pixeld.web.house import BODY_BYTES, TOLD_ADDRESS, visitor
 from pixeld.web.origin import Origin
-from pixeld.web.responses import problem
+from pixeld.web.responses import Handler, problem
 
 CONNECTIONS = 64  #: most that one worker has to the office at once; who comes on top of that waits for one
 _CONNECT_S = 5.0  # for one of those: then the office is busy, or away
@@ -34,14 +34,13 @@ _PAGE = f"""<!doctype html>
 </html>
 """
 _OFFICE: web.AppKey[aiohttp.ClientSession] = web.AppKey("office", aiohttp.ClientSession)
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(socket: Path, origin: Origin) -> web.Application:
     """A worker's public application: what has no route in it is asked of the office at `socket`."""
 
     @web.middleware
-    async def hand_on(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def hand_on(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(request.match_info.http_exception, web.HTTPNotFound):
             return await _ask(request, visitor(origin, request))
         return await handler(request)

@@ -17,7 +17,7 @@ from pixeld.errors import BadInput, PixeldError
 log = logging.getLogger(__name__)
 _RETRY_S = 5.0  # a dependency that is away mostly comes back within some seconds
 _DETAILS = {404: "there is nothing at this address", 405: "this address takes other methods only:"}
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def json(value: Any, status: int = 200) -> web.Response:
@@ -86,7 +86,7 @@ def problem(status: int, code: str, detail: str, field: str | None = None, retry
 
 
 @web.middleware
-async def errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error of a handler becomes a problem; what is nobody's fault but ours is logged and not told."""
     try:
         return await handler(request)
