@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import re
+import threading
 from collections import defaultdict
 from datetime import date, timedelta
 from importlib.util import find_spec
@@ -21,7 +22,7 @@ from pixeld.domain.audience import OTHER, ROUND, SALT_BITS, Trait
 from pixeld.domain.events import AFFINITY, CLICK, FORGET
 from pixeld.domain.reports import AudienceQuery, Scope
 from pixeld.parts.releasing import GRACE_S, Releasing
-from pixeld.storage import keys, migrations
+from pixeld.storage import audience, keys, migrations
 from pixeld.storage.audience import AudienceReleases
 from pixeld.storage.engines import open_warehouse
 from pixeld.storage.redis import connect
@@ -385,6 +386,14 @@ def test_a_day_is_told_once_whatever_comes_late(engine):
     engine.insert("clicks", CLICK.columns, clicks(late))
     assert engine.release() == [None, None]
     assert {by: engine.ask(Scope.client(SHOP), by) for by in Trait} == told
+
+
+def test_a_day_is_cut_beside_the_event_loop(engine, monkeypatch):
+    cut, threads = audience.release, set()
+    monkeypatch.setattr(audience, "release", lambda *args: threads.add(threading.current_thread()) or cut(*args))
+    engine.begin([CROWD])
+    engine.release()
+    assert threads and threading.main_thread() not in threads
 
 
 def test_of_two_servers_at_once_one_releases_a_day(engine):
