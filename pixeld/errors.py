@@ -40,6 +40,12 @@ class MigrationError(PixeldError):
     code = "migration_failed"
 
 
+class PartFailed(PixeldError):
+    """A part of the running server has met an error of its own, or has ended; without it the server stops."""
+
+    code = "part_failed"
+
+
 class BadInput(PixeldError):
     """A value from outside breaks a rule; ``field`` names it."""
 

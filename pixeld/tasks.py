@@ -8,12 +8,16 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from pixeld.errors import PartFailed, PixeldError
+
 log = logging.getLogger(__name__)
 _AGAIN_S = 0.1
 
 
 class Tasks:
-    """Starts tasks and leaves their end to `stack`. One that ends by itself fails `failed`, and with that the server."""
+    """Starts tasks and leaves their end to `stack`. One that ends by itself fails `failed`, with a PixeldError, and with that
+    the server.
+    """
 
     def __init__(self, stack: AsyncExitStack, failed: asyncio.Future[None]) -> None:
         self._stack, self._failed = stack, failed
@@ -28,8 +32,11 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed.done():
             return
-        error = task.exception() or RuntimeError(f"{task.get_name()} has ended")
-        log.critical("a part has failed; the server stops", extra={"part": task.get_name()}, exc_info=error)
+        name, error = task.get_name(), task.exception()
+        log.critical("a part has failed; the server stops", extra={"part": name}, exc_info=error)
+        if not isinstance(error, PixeldError):
+            why = f"failed with {type(error).__name__}; the log says where" if error else "ended by itself"
+            error = PartFailed(f"a part of the server, {name}, has {why}. What was answered is stored: start it again")
         self._failed.set_exception(error)
 
 

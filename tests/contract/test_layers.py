@@ -14,7 +14,7 @@ ALLOWED = {
     "metrics": set(),
     "settings": {"errors"},
     "logs": set(),
-    "tasks": set(),
+    "tasks": {"errors"},
     "clock": set(),
     "datadir": {"domain", "errors"},
     "domain": {"domain", "errors"},
