@@ -7,6 +7,7 @@ import pyotp
 import pytest
 
 from pixeld.errors import Unauthorized
+from pixeld.web import tenants
 from pixeld.web.portal import sessions
 from tests import accounts, portal
 from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD
@@ -284,6 +285,13 @@ async def test_whose_keys_go_with_an_account_is_told_before(made, people, browse
     assert "Clara's sheet" in page.text and "Of somebody gone" not in page.text
     rows = [" ".join("".join(row.itertext()).split()) for row in (await clara.get("/portal/keys")).one("tbody")]
     assert [("Clara " in row, "Nobody who has an account now" in row) for row in rows] == [(True, False), (False, True)]
+
+
+async def test_the_example_of_how_to_use_a_key_is_a_request_that_is_answered(partner):
+    page = await partner.get("/portal/keys")
+    asked = re.search(r'curl .*"https?://[^/]+([^?"]+)', page.one("pre").text)[1]
+    assert asked in {tenants.PREFIX + route.path for route in tenants.ROUTES}
+    assert page.all("a", href=f"{tenants.PREFIX}/docs")
 
 
 async def test_a_key_needs_a_name(people, partner):
