@@ -244,6 +244,10 @@ def flaws(tree):
             heads = int(tag[1])
         if tag in ("a", "button") and not "".join(element.itertext()).strip() and not element.get("aria-label"):
             found.append(f"an empty {tag}")
+    summary = next(iter(named.get("problems", ())), ())
+    links = [link.get("href")[1:] for each in summary for link in each.iter(f"{XHTML}a")]
+    if links != [e.get("id") for e in elements if e.get("id") in links]:
+        found.append(f"what is wrong is told in another order than that of the fields: {links}")
     for tag, number in (("h1", 1), ("main", 1), ("title", 1), ("header", 1)):
         count = sum(e.tag == f"{XHTML}{tag}" for e in elements)
         found += [] if count == number else [f"{tag} is there {count} times"]

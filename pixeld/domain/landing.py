@@ -40,6 +40,11 @@ def allowed(url: str, hosts: frozenset[str]) -> bool:
     return host is not None and host in hosts
 
 
+def escaped(url: str) -> str:
+    """`url` with what people type and paste but no URL has, such as letters with accents, percent-encoded as browsers do."""
+    return quote(url, safe="%-._~:/?#[]@!$&'()*+,;=")
+
+
 def with_parameter(url: str, name: str, value: str) -> str:
     """`url` with `name=value` added at the end of its query; everything else, the fragment included, byte for byte.
 

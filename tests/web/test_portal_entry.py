@@ -73,6 +73,12 @@ async def test_a_registration_says_what_is_wrong_and_keeps_what_was_typed(browse
     assert page.one("title").text.startswith("Error: ")
 
 
+async def test_a_field_says_whether_it_may_be_left_out(browser):
+    page = await browser().get("/portal/register")
+    required = {e.get("name") for tag in ("input", "textarea") for e in page.all(tag) if "required" in e.attrib}
+    assert required == WRONG["nothing typed"][1] - {"terms"}
+
+
 async def test_a_known_address_gets_the_same_page(made, browser):
     await portal.people(made)
     page = await browser().submit("/portal/register", **REGISTRATION | {"partner_id": "another"})

@@ -142,10 +142,18 @@ async def test_a_link_carries_what_was_asked_for(made, partner):
     assert page.one("input", name="u").get("value") == asked["u"]
 
 
+async def test_an_address_is_escaped_as_browsers_do(made, partner):
+    await join(made, "shop")
+    page = await partner.get(f"/portal/partner/links?client=shop&u={quote('https://shop.example/tée?a=b%20c d', safe='')}")
+    link = page.one("input", id="link").get("value")
+    assert dict(parse_qsl(urlsplit(link).query)) == {"u": "https://shop.example/t%C3%A9e?a=b%20c%20d"}
+
+
 WRONG = {
     "another host": ({"u": "https://evil.example/"}, "u"),
     "no address": ({"u": "shop.example/tea"}, "u"),
     "a script": ({"u": "javascript:alert(1)"}, "u"),
+    "another host behind a backslash": ({"u": "https://evil.example\\@shop.example/"}, "u"),
     "another host behind userinfo": ({"u": "https://shop.example@evil.example/"}, "u"),
     "a client that has not approved": ({"client": "tea"}, "client"),
     "a client that is hidden": ({"client": "hidden"}, "client"),

@@ -16,7 +16,7 @@ from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client
 from pixeld.errors import BadInput, Conflict
 from pixeld.web.portal import client as clients
-from pixeld.web.portal import figures, forms, keys, sessions, terms
+from pixeld.web.portal import figures, formats, forms, keys, sessions, terms
 from pixeld.web.portal.forms import Form, posted
 from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
 
@@ -102,7 +102,8 @@ async def change(request: web.Request) -> web.Response:
         return _stale(request)
     except BadInput as error:
         return _show(request, found, Form.again(request, error))
-    return see_other(request.path, f"Saved: {figures.terms_text(new, found.client.currency)} from {new.from_day} on.")
+    said = f"{figures.terms_text(new, found.client.currency)} from {formats.plain_day(new.from_day)} on"
+    return see_other(request.path, f"Saved: {said}.")
 
 
 async def end(request: web.Request) -> web.Response:

@@ -48,18 +48,18 @@ _CONSENT_WHERE = (
 )
 _SHARING = ("listed", "share_contact")
 _WRONG: dict[str, str] = {
-    "id": "This must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
-    "name": "This must be 1 to 200 characters, on one line.",
-    "landing_url": "This must be a plain address, such as https://shop.example/.",
-    "allowed_hosts": "Each line must be the name of a host, such as shop.example.",
-    "window_days": "This must be a whole number from 1 to 400.",
-    "lock_days": "This must be a whole number from 0 (never) to 365.",
-    "timezone": "This must be a time zone such as Europe/Berlin.",
-    "currency": "This must be an ISO 4217 code such as EUR or USD.",
-    "click_param": "This must be 1 to 32 of A-Z, a-z, 0-9, _ and -.",
-    "categories": "These must be 100 at most, each 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
-    "consent": "Choose one of these.",
-    "consent_where": "Choose one of these.",
+    "id": "The id must be 1 to 32 of a-z, 0-9 and -, and begin with a letter or digit.",
+    "name": "The name must be 1 to 200 characters, on one line.",
+    "landing_url": "The landing page must be a plain address, such as https://shop.example/.",
+    "allowed_hosts": "Each line of the other hosts must be the name of a host, such as m.shop.example.",
+    "window_days": "The attribution window must be a whole number of days from 1 to 400.",
+    "lock_days": "The days to decide must be a whole number from 0 (never) to 365.",
+    "timezone": "The time zone must be one such as Europe/Berlin.",
+    "currency": "The currency must be an ISO 4217 code such as EUR or USD.",
+    "click_param": "The click parameter must be 1 to 32 of A-Z, a-z, 0-9, _ and -.",
+    "categories": "There may be 100 categories, each 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit.",
+    "consent": "Choose one of the ways to treat visitors who say nothing.",
+    "consent_where": "Choose one of the places where consent is required.",
 }
 
 

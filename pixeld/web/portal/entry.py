@@ -60,7 +60,7 @@ async def confirm(request: web.Request) -> web.Response:
         return page(request, "old_link.html", status=404, what="confirm")
     except BadInput as error:
         return await _confirmation(request, Form.again(request, error))
-    return see_other(LOGIN, "Your e-mail address is confirmed. You can log in now.")
+    return see_other(LOGIN, f"Your e-mail address is confirmed.{'' if request[keys.SESSION] else ' You can log in now.'}")
 
 
 async def _confirmation(request: web.Request, form: Form) -> web.Response:

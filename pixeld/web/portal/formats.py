@@ -32,8 +32,13 @@ def money(amount: str, currency: str | None) -> Markup:
 
 def day(text: str) -> Markup:
     """`2026-11-25` is 25 Nov 2026."""
+    return Markup('<time datetime="{}">{}</time>').format(text[:10], plain_day(text))
+
+
+def plain_day(text: str) -> str:
+    """The same without markup, for sentences."""
     found = date.fromisoformat(text[:10])
-    return Markup('<time datetime="{}">{} {}</time>').format(text[:10], found.day, f"{found:%b %Y}")
+    return f"{found.day} {found:%b %Y}"
 
 
 def moment(value: str | int) -> Markup:

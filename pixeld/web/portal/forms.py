@@ -34,14 +34,18 @@ class Form:
 
     @classmethod
     def again(cls, request: web.Request, error: BadInput | AlreadyExists, taken: str = "") -> Form:
-        """The form as it was sent, with what is wrong with it: by field, or about all of it, where it is no field that was
-        sent. `taken` is the field whose value there must not be twice.
+        """The form as it was sent, with what is wrong with it: about all of it, where it is no field that was sent, then by field,
+        in the order of the page. `taken` is the field whose value there must not be twice.
         """
         sent = posted(request)
         if isinstance(error, InvalidForm):
-            return cls(sent, error.problems)
-        field = error.field if isinstance(error, BadInput) else taken
-        return cls(sent, {field if field and field in sent else "": str(error)})
+            problems = error.problems
+        else:
+            field = error.field if isinstance(error, BadInput) else taken
+            problems = {field if field and field in sent else "": str(error)}
+        places = {name: place for place, name in enumerate(["", *sent])}
+        # A box that isn't ticked is not sent, and stands at the end of its form.
+        return cls(sent, {name: problems[name] for name in sorted(problems, key=lambda name: places.get(name, len(places)))})
 
     def conflict(self, stands: Mapping[str, str], version: int, labels: Mapping[str, str]) -> Form:
         """The form as it was sent, beside what stands now under `version`; `labels` names the fields to compare."""

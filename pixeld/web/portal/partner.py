@@ -115,13 +115,15 @@ async def links(request: web.Request) -> web.Response:
     if "client" in given:
         if client is None:
             problems["client"] = "Choose one of the shops that have approved you."
-        elif given.get("u") and not landing.allowed(given["u"], client.hosts):
-            problems["u"] = f"Give an address on {_either(client.hosts)}: any other leads to the landing page."
+        elif given.get("u") and not landing.allowed(landing.escaped(given["u"]), client.hosts):
+            problems["u"] = f"Give an address such as {_either(client.hosts)}: any other leads to the landing page."
         for name, longest in _LONGEST.items():
             if len(given.get(name, "")) > longest:
                 problems[name] = f"This is {len(given[name])} characters long; {longest} are kept."
         if client is not None and not problems:
             query = {name: given[name] for name in _LONGEST if given.get(name)}
+            if "u" in query:
+                query["u"] = landing.escaped(query["u"])
             base, partner = request.app[keys.TRACKER_URL], sessions.account(request).subject
             link = landing.tracking_link(base, client.id, partner, query)
     options = [(client.id, client.name) for client in sorted(approved.values(), key=lambda c: c.name.casefold())]
@@ -129,7 +131,7 @@ async def links(request: web.Request) -> web.Response:
 
 
 def _either(hosts: frozenset[str]) -> str:
-    return " or ".join(sorted(hosts))
+    return " or ".join(f"https://{host}/" for host in sorted(hosts))
 
 
 async def transactions(request: web.Request) -> web.Response:

@@ -12,10 +12,10 @@ from pixeld.web.portal.figures import terms_text
 
 FIELDS = ("percent", "flat", "from_day", "until_day")
 _WRONG = {
-    "percent": "This must be a number from 0 to 100, such as 7.5.",
-    "flat": "This must be an amount of money, such as 2.50.",
-    "from_day": "This must be a day.",
-    "until_day": "This must be a day.",
+    "percent": "The percentage must be a number from 0 to 100, such as 7.5.",
+    "flat": "The amount for each order must be an amount of money, such as 2.50.",
+    "from_day": "The first day must be a day such as 2026-03-31.",
+    "until_day": "The last day must be a day such as 2026-03-31, or empty.",
 }
 
 
@@ -51,11 +51,12 @@ def read(form: Mapping[str, str], currency: str, today: date) -> Terms:
         try:
             check_currency([Terms(**{name: text})], currency)
         except BadInput as error:
-            problems[name] = _WRONG[name] if "no amount of" not in str(error) else f"This is no amount of {currency}."
+            no_amount = f"The amount for each order is no amount of {currency}."
+            problems[name] = no_amount if "no amount of" in str(error) else _WRONG[name]
     if "from_day" not in problems and given["from_day"] < str(today):
         problems["from_day"] = "New terms begin today at the earliest: what earlier orders have earned stays."
     if not problems and given["until_day"] and given["until_day"] < given["from_day"]:
-        problems["until_day"] = "This is before the first day."
+        problems["until_day"] = "The last day is before the first day."
     if problems:
         raise InvalidForm(problems)
     return Terms(**given)
