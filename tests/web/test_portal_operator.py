@@ -12,6 +12,7 @@ from pixeld.domain.registry import Status
 from pixeld.errors import Unauthorized, WarehouseAway
 from pixeld.web.keys import Health
 from pixeld.web.portal import sessions
+from pixeld.web.portal.operator import changes
 from tests import accounts, portal
 from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD
 from tests.web.test_portal_partner import insert
@@ -62,7 +63,7 @@ class Away:
 
 
 async def ill():
-    return {"redis": Health(True, {"durable": True}), "clickhouse": Health(False, {"reason": "it does not answer", "bytes": 1234567})}
+    return {"redis": Health(True, {"durable": True}), "clickhouse": Health(False, {"reason": "it does not answer", "others": {"spill_bytes": 1234567}})}
 
 
 async def test_the_overview_is_there_when_parts_are_not(made, operator):
@@ -72,7 +73,7 @@ async def test_the_overview_is_there_when_parts_are_not(made, operator):
         page = await someone.get("/portal/operator")
         assert page.status == 200 and "Not well: clickhouse" in page.text and "can't be read right now" in page.text
         page = await someone.get("/portal/operator/health")
-        assert "it does not answer" in page.text and "1,234,567" in page.text and "Not well" in page.text
+        assert "it does not answer" in page.text and "others: spill bytes 1,234,567" in page.text and "Not well" in page.text
         await someone.close()
 
 
@@ -317,6 +318,19 @@ async def test_the_audit_log_is_read_page_by_page(made, operator):
     assert "Shop 5 " in page.text and "Shop 59" not in page.text
     for wrong in ("x", "1-x", "-", "+", "9" * 40 + "-0"):
         assert (await operator.get(f"/portal/operator/audit?before={wrong}")).status == 404
+
+
+CHANGES = {
+    "terms": ([], [{"percent": "8", "flat": "0", "from_day": "2026-11-26", "until_day": ""}], ("none", "percent 8, flat 0, from_day 2026-11-26")),
+    "names": (None, ["tea", "coffee"], ("", "tea; coffee")),
+    "a number": (30, 45, ("30", "45")),
+    "a box": (False, True, ("false", "true")),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "told"), CHANGES.values(), ids=CHANGES)
+def test_a_change_is_told_without_brackets(before, after, told):
+    assert changes({"field": before}, {"field": after}) == [("field", *told)] and changes(before, after) == [("", *told)]
 
 
 # ---- mail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -58,8 +59,17 @@ async def overview(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     """The state of every part of the server, with what it says about itself."""
     found = await request.app[keys.HEALTH]()
-    parts = [(name, part.ok, [(key, _said(key, value)) for key, value in part.detail.items()]) for name, part in found.items()]
+    parts = [(name, part.ok, list(_details(part.detail))) for name, part in found.items()]
     return page(request, "operator/health.html", parts_found=parts, well=all(part.ok for part in found.values()))
+
+
+def _details(detail: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """What a part says about itself, line by line; what stands under `others` is told as that of others."""
+    for key, value in detail.items():
+        if isinstance(value, dict):
+            yield from _details(value, f"{of}{key}: ")
+        else:
+            yield f"{of}{key}", _said(key, value)
 
 
 def _said(key: str, value: Any) -> str:
@@ -154,6 +164,11 @@ def changes(before: Any, after: Any) -> list[tuple[str, str, str]]:
 
 
 def _told(value: Any) -> str:
+    """A value as one reads it: of several, one after the other, those without a text left out."""
+    if isinstance(value, list):
+        return "; ".join(map(_told, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(each)}" for name, each in value.items() if each not in ("", None))
     return "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
