@@ -10,6 +10,7 @@ import pytest
 from pixeld.domain.events import CLICK, DECISION, ORDER
 from pixeld.domain.registry import Status
 from pixeld.web.portal import figures
+from pixeld.web.portal.formats import money
 from tests import accounts, portal
 from tests.conftest import START_MS
 from tests.portal import CLIENT, PARTNER
@@ -173,6 +174,18 @@ async def test_a_link_that_would_not_do_is_not_made(made, partner, changes, fiel
 
 
 # ---- figures
+
+
+async def test_where_no_money_was_earned_the_charts_are_of_clicks_and_orders(partner, warehouse):
+    assert [each.text for each in (await partner.get("/portal/partner")).all("figcaption")] == ["Clicks a day", "Orders a day"]
+
+
+AMOUNTS = {("1234.50", "EUR"): "1,234.50\u00a0EUR", ("1234.50", ""): "1,234.50", ("-3", None): "\u22123", ("0", "JPY"): "0\u00a0JPY"}
+
+
+@pytest.mark.parametrize(("amount", "said"), AMOUNTS.items(), ids=map(str, AMOUNTS))
+def test_an_amount_is_told_with_its_currency_if_any(amount, said):
+    assert money(*amount) == said
 
 
 @pytest.fixture

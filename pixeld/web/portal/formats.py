@@ -24,10 +24,10 @@ def number(value: int) -> str:
 
 
 def money(amount: str, currency: str | None) -> Markup:
-    """A decimal text as the reports give it, with its currency, which never stands alone on the next line."""
+    """A decimal text as the reports give it, with its currency, if any, which never stands alone on the next line."""
     whole, point, part = amount.partition(".")
     sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
-    return Markup("{}{}{}{}\u00a0{}").format(sign, number(int(digits or 0)), point, part, currency or "")
+    return Markup("{}{}{}{}{}").format(sign, number(int(digits or 0)), point, part, f"\u00a0{currency}" if currency else "")
 
 
 def day(text: str) -> Markup:

@@ -8,6 +8,7 @@ const MOST_NAMES = 12; // of bars in a chart; the table has the others
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const days = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const WHOLE = Array.from({ length: 12 }, (_, n) => [1, 2, 5].map((step) => step * 10 ** n)).flat(); // steps of a scale of counts
 const short = new Intl.NumberFormat("en", { notation: "compact" });
 
 // {labels, series: [{name, values}]}: one entry a day or name, oldest first; a series for each column and currency.
@@ -65,7 +66,7 @@ function draw(figure) {
     scales: { x: { time: false, range: bars ? () => [-0.6, labels.length - 0.4] : undefined }, y: { range: (_, low, high) => [0, high * 1.1 || 1] } },
     axes: [
       { ...axis, grid: { show: false }, splits: () => labels.map((_, n) => n).filter((n) => n % step === 0), values: (_, at) => at.map(label) },
-      { ...axis, size: 56, values: (_, at) => at.map((value) => short.format(value)) },
+      { ...axis, size: 56, incrs: series.every(({ values }) => values.every(Number.isInteger)) ? WHOLE : undefined, values: (_, at) => at.map((value) => short.format(value)) },
     ],
     series: [
       { label: head, value: (_, n) => (n === null ? "" : label(n)) },
