@@ -9,7 +9,7 @@ import click
 
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json, record, table
-from pixeld.cli.terms import agreement, terms_options
+from pixeld.cli.terms import agreement, terms_options, told
 from pixeld.domain.consent import Mode, Where
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def show(server: Server, id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(record(found))
+        click.echo(record(told(found)))
 
 
 @client.command("set")
@@ -133,7 +133,7 @@ def set_(server: Server, id: str, as_json: bool, **fields: Any) -> None:
     if as_json:
         print_json(changed)
     else:
-        click.echo(record(changed))
+        click.echo(record(told(changed)))
 
 
 def _given(fields: dict[str, Any], current: Callable[[], list[Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from pixeld.cli.options import server_options
 from pixeld.cli.output import json_option, print_json, table
-from pixeld.cli.terms import agreement, terms_options
+from pixeld.cli.terms import agreement, terms_options, told
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -29,7 +29,7 @@ def list_(server: Server, client: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found["partners"]:
-        click.echo(table(("partner", "status", "commission"), found["partners"]))
+        click.echo(table(("partner", "status", "commission"), list(map(told, found["partners"]))))
     else:
         click.echo(f"No partner works for {client!r} yet. Let one: pixeld member approve {client} PARTNER")
 

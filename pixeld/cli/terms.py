@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -40,3 +40,15 @@ def agreement(
 
     new = Terms((commission or "0").removesuffix("%").strip(), flat or "0", from_day or "", until_day or "")
     return [terms.to_json() for terms in amended(Terms.listed(current(), stored=True), new)]
+
+
+def told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A client or a membership with its terms, if it has any, in words: 7.5% + 1.00 until 2026-03-31, 8% from 2026-04-01."""
+    agreed = {"commission": [_told(terms) for terms in found["commission"]]} if "commission" in found else {}
+    return {**found, **agreed}
+
+
+def _told(terms: Mapping[str, str]) -> str:
+    earned = {f"{terms['percent']}%": terms["percent"], terms["flat"]: terms["flat"]}
+    earns = " + ".join(text for text, number in earned.items() if number.strip("0.")) or "nothing"
+    return earns + "".join(f" {word} {day}" for word in ("from", "until") if (day := terms[f"{word}_day"]))

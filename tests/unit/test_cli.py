@@ -436,6 +436,15 @@ async def test_terms_are_set_for_their_days(pixeld_server, of, steps, agreed):
     assert [tuple(each.values()) for each in terms] == agreed
 
 
+async def test_terms_are_told_in_words(pixeld_server):
+    await pixeld_server.run("client", "set", "shop", "--commission", "7.5%", "--flat", "1.00")
+    changed = await pixeld_server.run("client", "set", "shop", "--flat", "2.50", "--from", "2027-02-01", "--until", "2027-02-28")
+    said = "7.5% + 1.00 until 2027-01-31, 2.50 from 2027-02-01 until 2027-02-28, 7.5% + 1.00 from 2027-03-01"
+    assert f"commission     {said}" in lines(changed.stdout)
+    await pixeld_server.run("member", "set", "shop", "blog", "--commission", "0")
+    assert lines((await pixeld_server.run("member", "list", "shop")).stdout)[2] == "blog     approved  nothing"
+
+
 async def test_a_membership_loses_its_terms_and_keeps_its_status(pixeld_server):
     await pixeld_server.run("member", "set", "shop", "blog", "--commission", "9")
     done = await pixeld_server.run("member", "set", "shop", "blog", "--as-client", "--json")
