@@ -186,6 +186,12 @@ async def test_a_log_out_ends_the_session_on_the_server(made, browser):
     assert (await someone.get("/portal/logout")).status == 405  # a picture on another page must log nobody out
 
 
+@pytest.mark.parametrize("typed", ["", "nobody", "x" * 300 + "@x.example"], ids=["nothing", "no address", "too much"])
+async def test_a_link_is_asked_for_with_an_address(browser, typed):
+    page = await browser().submit("/portal/reset", email=typed)
+    assert page.status == 400 and page.problem("email") and page.form("/portal/reset")["email"] == typed
+
+
 async def test_a_forgotten_password_is_set_anew_and_ends_every_session(made, browser):
     await portal.people(made)
     elsewhere = await browser().log_in(PARTNER)
