@@ -262,6 +262,27 @@ def test_a_page_of_clients_and_operators_is_open_to_them_all(staff, role, path):
     look(staff[role], path)
 
 
+LONG = {
+    "client": ("", "/partners", "/partners/teapots", "/partners/teapots/commission", "/orders", "/messages"),
+    "operator": ("", "/partners", "/partners/teapots", "/memberships", "/audit"),
+}
+
+
+@pytest.mark.parametrize(("role", "paths"), LONG.items())
+def test_a_name_without_a_space_widens_no_page(server, partner, staff, role, paths):
+    server.api("PATCH", "/api/partners/teapots", {"name": "W" * 200})
+    someone, wide = staff[role], []
+    for path in (f"/portal/{role}{path}" for path in paths):
+        for window, (width, height) in WINDOWS.items():
+            someone.emulate(width, height, "light")
+            someone.go(path)
+            someone.driver.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+            if someone.driver.execute_script("return document.documentElement.scrollWidth") > width:
+                wide.append((path, window))
+    server.api("PATCH", "/api/partners/teapots", {"name": REGISTRATION["name"]})
+    assert wide == []
+
+
 def look(partner, path, *, stays=False):
     """axe-core finds nothing, nothing is wider than the window, and nothing is stopped by the page's own policy. `stays`: on the
     page that is shown, which is no page to go to, and of which no picture is kept: it may show what is shown once.
