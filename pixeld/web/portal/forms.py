@@ -34,8 +34,8 @@ class Form:
 
     @classmethod
     def again(cls, request: web.Request, error: BadInput | AlreadyExists, taken: str = "") -> Form:
-        """The form as it was sent, with what is wrong with it: about all of it, where it is no field that was sent, then by field,
-        in the order of the page. `taken` is the field whose value there must not be twice.
+        """The form as it was sent, with what is wrong with it: about all of it, where it is no field that was sent, then by
+        field, in the order of the page. `taken` is the field whose value there must not be twice.
         """
         sent = posted(request)
         if isinstance(error, InvalidForm):
