@@ -202,6 +202,14 @@ class Node(Process):
         self.child.send_signal(signal.SIGCONT)
         self.halted = False
 
+    async def sql(self, statement):
+        """The rows; asked again while the audit stream, which every statement is noted on first, cannot be written."""
+        async with asyncio.timeout(START_S):
+            while (found := await self.api("POST", "/api/sql", {"sql": statement}))[0] == 503:
+                await asyncio.sleep(0.1)
+        assert found[0] == 200, found[1]
+        return [dict(zip(found[1]["columns"], row, strict=True)) for row in found[1]["rows"]]
+
     async def flushed(self):
         """Everything answered is in ClickHouse."""
         async with asyncio.timeout(START_S):
