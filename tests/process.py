@@ -122,8 +122,13 @@ class Process:
 
     async def sql(self, statement):
         status, answer = await self.api("POST", "/api/sql", {"sql": statement})
-        assert status == 200, answer
-        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+        return rows(status, answer)
+
+
+def rows(status, answer):
+    """Those in a reply of /api/sql, which must be one."""
+    assert status == 200, answer
+    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
 class Browser:

@@ -14,7 +14,7 @@ from pixeld.storage.embedded_redis import binary
 from pixeld.storage.redis import connect
 from tests.faults.child import OFFSET
 from tests.faults.proxy import Proxy
-from tests.process import Process
+from tests.process import Process, rows
 from tests.services import clickhouse_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,8 +207,7 @@ class Node(Process):
         async with asyncio.timeout(START_S):
             while (found := await self.api("POST", "/api/sql", {"sql": statement}))[0] == 503:
                 await asyncio.sleep(0.1)
-        assert found[0] == 200, found[1]
-        return [dict(zip(found[1]["columns"], row, strict=True)) for row in found[1]["rows"]]
+        return rows(*found)
 
     async def flushed(self):
         """Everything answered is in ClickHouse."""
