@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -59,7 +60,9 @@ class Visitor:
         self.driver = driver
 
     def wait(self, condition, seconds=PAGE_S):
-        return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: condition())
+        """What `condition` says as soon as that is true. Between two pages the driver may answer with any error: asked again."""
+        waiting = WebDriverWait(self.driver, seconds, 0.05, [WebDriverException])
+        return waiting.until(lambda driver: condition())
 
     def open(self, host, path):
         self.driver.get(f"https://{host}{path}")
@@ -69,6 +72,12 @@ class Visitor:
         self.driver.find_element(By.ID, element_id).click()
         script = "return document.readyState === 'complete' && location.pathname === arguments[0]"
         self.wait(lambda: self.driver.execute_script(script, arriving))
+
+    def press(self, button):
+        """Press a button, and wait until the page that it leads to has loaded."""
+        self.driver.execute_script("window.pressed = true")  # of this page: the next has a window of its own
+        button.click()
+        self.wait(lambda: self.driver.execute_script("return !window.pressed && document.readyState === 'complete'"))
 
     def follow(self, partner):
         self.open(BLOG, "/demo/")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -43,7 +44,8 @@ class Driven:
     def _click(self, element_id, arriving):
         self._driver.find_element(By.ID, element_id).click()
         script = "return document.readyState === 'complete' && location.href.startsWith(arguments[0])"
-        WebDriverWait(self._driver, PAGE_S, 0.05).until(lambda driver: driver.execute_script(script, arriving))
+        waiting = WebDriverWait(self._driver, PAGE_S, 0.05, [WebDriverException])  # between two pages any error may come
+        waiting.until(lambda driver: driver.execute_script(script, arriving))
 
 
 @asynccontextmanager

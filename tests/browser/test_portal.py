@@ -8,7 +8,6 @@ from importlib.resources import files
 
 import pyotp
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
@@ -113,11 +112,9 @@ class Partner(Visitor):
                 field.send_keys(text)
 
     def press(self, button, within="main"):
-        """Press a button, and wait for the page that it leads to."""
-        before = self.driver.find_element(By.TAG_NAME, "html")
+        """Press what begins with those words, and wait for the page that it leads to."""
         named = f'//{within}//*[self::button or self::a][starts-with(normalize-space(.), "{button}")]'
-        next(each for each in self.driver.find_elements(By.XPATH, named) if each.is_displayed()).click()
-        self.wait(lambda: _gone(before))
+        super().press(next(each for each in self.driver.find_elements(By.XPATH, named) if each.is_displayed()))
 
     @property
     def says(self):
@@ -127,14 +124,6 @@ class Partner(Visitor):
         self.go("/portal/login")
         self.fill(email=REGISTRATION["email"], password=PASSWORD)
         self.press("Log in")
-
-
-def _gone(element):
-    try:
-        element.is_enabled()
-    except StaleElementReferenceException:
-        return True
-    return False
 
 
 @pytest.fixture(scope="module")

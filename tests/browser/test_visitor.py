@@ -5,7 +5,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 
 from tests.browser.conftest import CLIENT, TRACKER
@@ -29,17 +28,7 @@ def someone(visitor):
 
 
 def press(someone, button):
-    before = someone.driver.find_element(By.TAG_NAME, "html")
-    someone.driver.find_element(By.CSS_SELECTOR, f"button[value={button}]").click()
-    someone.wait(lambda: gone(before))
-
-
-def gone(element):
-    try:
-        element.is_enabled()
-    except StaleElementReferenceException:
-        return True
-    return False
+    someone.press(someone.driver.find_element(By.CSS_SELECTOR, f"button[value={button}]"))
 
 
 def says(someone):
