@@ -1,8 +1,8 @@
 """How long the order pixel takes at a part of its full load, from an open-loop generator.
 
 Each round finds the most that a closed loop of wrk gets, and then sends a part of that on schedule, measuring from when each
-request was due. pixeld has one core; generator and Valkey share the other, and how late the generator itself was stands in a
-column of its own.
+request was due. What answers has one core; generator and Valkey share the other, and how late the generator itself was stands
+in a column of its own. As one process pixeld flushes on the core that answers, with `--workers 1` on the other one.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import secrets
 import statistics
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
-from bench import machine, openloop, pixeld, plots, results, wrk
+from bench import machine, openloop, pixeld, plots, results, subjects, wrk
 from bench.openloop import Plan
 from bench.visitors import parse_mix
 from bench.wire import Door
 
 _TARGET_MS, _TARGET_PERCENT = 5.0, 70
 _PERCENTS = (30, 50, 70, 80, 90)
+_SHAPES = {"one process": 0, "1 worker": 1}
 
 
 @dataclass(frozen=True)
@@ -59,29 +61,51 @@ def _percents(text: str) -> tuple[int, ...]:
     return found
 
 
+@dataclass(frozen=True)
+class Found:
+    """What one shape of pixeld did: a closed loop's most, and the points of each percentage of it, round by round."""
+
+    most: list[float]
+    points: dict[int, list[Point]]
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure, print, save."""
     core, other = machine.cores()
     os.sched_setaffinity(0, {other})
-    most: list[float] = []
-    points: dict[int, list[Point]] = {percent: [] for percent in options.percents}
-    with tempfile.TemporaryDirectory() as directory, pixeld.running(Path(directory), core, other) as server:
-        wrk.run(other, server.public_url, _path(), server.cookie, connections=options.connections, seconds=2)  # warms up
+    found = {name: Found([], {percent: [] for percent in options.percents}) for name in _SHAPES}
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        servers = {}
+        for name, workers in _SHAPES.items():
+            folder = Path(directory, str(workers))
+            servers[name] = server = stack.enter_context(pixeld.running(folder, core, other, workers=workers))
+            if workers:
+                subjects.move_office(server, other)
+            _closed_loop(server, other, options.connections, 2)  # warms up
         for number in range(1, options.rounds + 1):
-            closed = wrk.run(
-                other, server.public_url, _path(), server.cookie, connections=options.connections, seconds=options.seconds
-            )
-            most.append(closed.requests / closed.seconds)
-            print(f"round {number}: closed loop {most[-1]:,.0f}/s", file=sys.stderr)
-            for percent in options.percents:
-                points[percent].append(point := _open_loop(server, most[-1] * percent / 100, options))
-                said = f"p50 {point.p50:.2f}, p99 {point.p99:.2f}, max {point.most:.1f} ms, {point.failed} failed"
-                print(f"round {number}: {percent} %, {point.rate:,.0f}/s: {said}", file=sys.stderr)
-    body = f"{_table(most, points)}\n\n{_method(options)}"
+            for name, server in servers.items():
+                _round(f"round {number}: {name}", server, other, found[name], options)
+    body = "\n\n".join([*(f"## {name.capitalize()}\n\n{_table(each)}" for name, each in found.items()), _method(options)])
     print(body)
     if options.save:
-        _draw(points, results.DIRECTORY / "latency.svg")
+        _draw(found, results.DIRECTORY / "latency.svg")
         results.save("latency", "Latency against load", f"![latency against load](latency.svg)\n\n{body}")
+
+
+def _round(title: str, server: pixeld.Pixeld, other: int, found: Found, options: argparse.Namespace) -> None:
+    found.most.append(most := _closed_loop(server, other, options.connections, options.seconds))
+    print(f"{title}: closed loop {most:,.0f}/s", file=sys.stderr)
+    for percent in options.percents:
+        subjects.settle(server)  # what the load before left to flush is not this one's
+        found.points[percent].append(point := _open_loop(server, most * percent / 100, options))
+        said = f"p50 {point.p50:.2f}, p99 {point.p99:.2f}, max {point.most:.1f} ms, {point.failed} failed"
+        print(f"{title}: {percent} %, {point.rate:,.0f}/s: {said}", file=sys.stderr)
+
+
+def _closed_loop(server: pixeld.Pixeld, other: int, connections: int, seconds: int) -> float:
+    """Requests a second."""
+    done = wrk.run(other, server.public_url, _path(), server.cookie, connections=connections, seconds=seconds)
+    return done.requests / done.seconds
 
 
 def _path() -> str:
@@ -114,8 +138,8 @@ def _open_loop(server: pixeld.Pixeld, rate: float, options: argparse.Namespace) 
     )
 
 
-def _table(most: list[float], points: dict[int, list[Point]]) -> str:
-    rows = []
+def _table(shape: Found) -> str:
+    most, points, rows = shape.most, shape.points, []
     for percent, found in points.items():
         cells = [f"{percent} %", f"{statistics.median(p.rate for p in found):,.0f}"]
         for name in ("p50", "p99", "p999", "most", "lag_p99"):
@@ -134,13 +158,18 @@ def _table(most: list[float], points: dict[int, list[Point]]) -> str:
 def _method(options: argparse.Namespace) -> str:
     return (
         f"{machine.described()}; {options.connections} connections, {options.rounds} rounds of {options.seconds} s a load, "
-        "medians over rounds (least–most). Order pixel with a valid cookie, fsynced before its answer, flushing on; server on "
-        "one core, generator and Valkey on the other. Latency counts from when a request was due. Again: "
-        "`make bench ARGS='latency --save'`."
+        "medians over rounds (least–most). Order pixel with a valid cookie, fsynced before its answer, flushing on; what "
+        "answers on one core; on the other generator, Valkey and, with 1 worker, what flushes. Latency counts from when a "
+        "request was due. Again: `make bench ARGS='latency --save'`."
     )
 
 
-def _draw(points: dict[int, list[Point]], path: Path) -> None:
+def _draw(found: dict[str, Found], path: Path) -> None:
+    panels = [_panel(name, shape.points) for name, shape in found.items()]
+    plots.save(path, "Order pixel: latency against load (open loop)", panels)
+
+
+def _panel(title: str, points: dict[int, list[Point]]) -> plots.Panel:
     percents = list(points)
     lines = []
     for name, field in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999")):
@@ -150,7 +179,5 @@ def _draw(points: dict[int, list[Point]], path: Path) -> None:
                 name, percents, [statistics.median(v) for v in values], [min(v) for v in values], [max(v) for v in values]
             )
         )
-    panel = plots.Panel(
-        "load, % of a closed loop's most", "latency, ms", lines, "y", (_TARGET_MS, f"target of p99 at {_TARGET_PERCENT} %")
-    )
-    plots.save(path, "Order pixel: latency against load (open loop)", [panel])
+    target = (_TARGET_MS, f"target of p99 at {_TARGET_PERCENT} %")
+    return plots.Panel(f"{title}: load, % of a closed loop's most", "latency, ms", lines, "y", target)

@@ -42,10 +42,15 @@ def roles(server: pixeld.Pixeld) -> list[Subject]:
 
 
 def beside_its_office(server: pixeld.Pixeld, core: int) -> Subject:
-    """A pixeld with one worker, whose other process moves to `core`: what flushes is no more on the core that answers."""
+    """A pixeld with one worker, whose other process moves to `core`."""
+    move_office(server, core)
+    return role(server, "pixeld order, 1 worker", _one(server, ORDER))
+
+
+def move_office(server: pixeld.Pixeld, core: int) -> None:
+    """Of a pixeld with workers, move the process that flushes to `core`: it is no more on the one that answers."""
     for pid in server.pids:
         machine.pin(pid, core)
-    return role(server, "pixeld order, 1 worker", _one(server, ORDER))
 
 
 def _one(server: pixeld.Pixeld, target: str) -> list[bytes]:
