@@ -2,6 +2,7 @@
 
 import csv
 import io
+import threading
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import orjson
@@ -9,7 +10,8 @@ import pytest
 
 from pixeld.domain.events import CLICK, DECISION, ORDER
 from pixeld.domain.registry import Status
-from pixeld.web.portal import figures
+from pixeld.web import sheets
+from pixeld.web.portal import figures, pages
 from pixeld.web.portal.formats import money
 from tests import accounts, portal
 from tests.conftest import START_MS
@@ -266,6 +268,14 @@ async def test_performance_adds_up_by_whatever(orders, by):
     assert clicks == 90
     assert sum(int(row[5]) for row in rows if row[0] is not None) == 58
     assert page.all("a", download="")[0].get("href") == f"/portal/performance.csv?by={by}&from=2026-12-17&to=2027-01-15"
+
+
+@pytest.mark.parametrize(("path", "module", "making"), [("", pages, "render"), (".csv", sheets, "csv_text")], ids=["page", "csv"])
+async def test_a_report_is_made_beside_the_event_loop(orders, monkeypatch, path, module, making):
+    make, threads = getattr(module, making), []
+    monkeypatch.setattr(module, making, lambda *of, **values: threads.append(threading.get_ident()) or make(*of, **values))
+    assert (await orders.get(f"/portal/performance{path}?by=s1")).status == 200
+    assert len(threads) == 1 and threads != [threading.get_ident()]
 
 
 async def test_performance_as_csv_is_safe_to_open(orders):
