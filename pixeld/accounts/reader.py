@@ -4,7 +4,7 @@ of the reports. What isn't the scope's own doesn't exist for it: nobody is told 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -109,13 +109,10 @@ class Reader:
     def memberships(self) -> list[Agreement]:
         """The memberships that the scope is party to; an operator's are all of them."""
         snapshot = self._snapshot
-        clients, partners = snapshot.clients, snapshot.partners
-        if self.scope.role == "operator":
-            pairs = list(snapshot.members)
-        elif self.scope.role == "client":
-            pairs = [(self.scope.id, partner) for partner in partners]
-        else:
-            pairs = [(client, self.scope.id) for client in clients]
+        pairs: Iterable[tuple[str, str]] = snapshot.members
+        if self.scope.role != "operator":
+            own = snapshot.of_client if self.scope.role == "client" else snapshot.of_partner
+            pairs = own.get(self.scope.id, ())
         found = (_agreement(snapshot, *pair) for pair in pairs)
         return [agreement for agreement in found if agreement is not None]
 

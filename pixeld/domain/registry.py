@@ -127,10 +127,17 @@ class Snapshot:
     terms: Mapping[tuple[str, str], tuple[Terms, ...]] = field(default_factory=dict)  #: of memberships with their own
     approved: Mapping[str, frozenset[str]] = field(init=False)  #: for each client, the partners whose membership is approved
     own_terms: Mapping[str, Mapping[str, tuple[Terms, ...]]] = field(init=False)  #: `terms` by client, then by partner
+    of_client: Mapping[str, list[tuple[str, str]]] = field(init=False)  #: for each client, what it has in `members`
+    of_partner: Mapping[str, list[tuple[str, str]]] = field(init=False)  #: for each partner, the same
 
     def __post_init__(self) -> None:
         found: dict[str, set[str]] = {}
-        for (client, partner), status in self.members.items():
+        of_client: dict[str, list[tuple[str, str]]] = {}
+        of_partner: dict[str, list[tuple[str, str]]] = {}
+        for pair, status in self.members.items():
+            client, partner = pair
+            of_client.setdefault(client, []).append(pair)
+            of_partner.setdefault(partner, []).append(pair)
             if status is Status.APPROVED:
                 found.setdefault(client, set()).add(partner)
         object.__setattr__(self, "approved", {client: frozenset(partners) for client, partners in found.items()})
@@ -138,6 +145,8 @@ class Snapshot:
         for (client, partner), terms in self.terms.items():
             own.setdefault(client, {})[partner] = terms
         object.__setattr__(self, "own_terms", own)
+        object.__setattr__(self, "of_client", of_client)
+        object.__setattr__(self, "of_partner", of_partner)
 
 
 @dataclass(frozen=True, slots=True)

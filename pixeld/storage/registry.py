@@ -172,7 +172,7 @@ class Registry:
         """Change some of a client's fields. A currency must be able to express what its memberships agree on."""
         await self.refresh()
         assert self.snapshot is not None
-        agreements = [terms for (of, _), terms in self.snapshot.terms.items() if of == client]
+        agreements = self.snapshot.own_terms.get(client, {}).values()
 
         def check(changed: Any) -> None:
             for agreement in agreements:

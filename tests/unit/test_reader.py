@@ -64,6 +64,42 @@ def known(look_up, *ids):
     return True
 
 
+def counting(name):
+    def look(self, *args):
+        self.looks += 1
+        return getattr(dict, name)(self, *args)
+
+    return look
+
+
+class Counted(dict):
+    """A dict that counts what is looked at."""
+
+    looks = 0
+    __getitem__, __contains__, get = map(counting, ("__getitem__", "__contains__", "get"))
+    keys = values = items = None  # whoever walks it this way is told
+
+    def __iter__(self):
+        for key in super().__iter__():
+            self.looks += 1
+            yield key
+
+
+@pytest.mark.parametrize("scope", [Scope.client("c7"), Scope.partner("p7")], ids=["client", "partner"])
+def test_a_tenant_looks_at_its_own_memberships_only(scope):
+    """Its three, among 10,000 clients and as many partners."""
+    clients = {f"c{n}": Client(f"c{n}", "C", "https://c.example/") for n in range(10_000)}
+    partners = {f"p{n}": Partner(f"p{n}", "P") for n in range(10_000)}
+    members = {(f"c{n}", f"p{(n + step) % 10_000}"): Status.APPROVED for n in range(10_000) for step in (-1, 0, 1)}
+    snapshot = Snapshot(1, clients, partners, members)
+    looked = {name: Counted(getattr(snapshot, name)) for name in ("clients", "partners", "members", "of_client", "of_partner")}
+    for name, counted in looked.items():
+        object.__setattr__(snapshot, name, counted)
+    found = reader(scope, snapshot)
+    assert len(found.memberships()) == 3 and len(found.clients()) + len(found.partners()) == 1 + 3
+    assert 0 < sum(counted.looks for counted in looked.values()) < 50
+
+
 @pytest.mark.parametrize(
     ("scope", "found"),
     [
