@@ -15,7 +15,7 @@ from pixeld.accounts.reader import Agreement, Reader
 from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
-from pixeld.web import keys, people, reporting, rights
+from pixeld.web import deciding, keys, people, reporting, rights
 from pixeld.web.responses import Handler, body, errors, json, query, stream, without_server
 
 _EVERYTHING = Scope.operator()
@@ -147,18 +147,10 @@ async def list_members(request: web.Request) -> web.Response:
 
 
 async def decide_order(request: web.Request) -> web.Response:
-    """Approve or reject an order: {"order", "status", "seen", "reason"}.
-
-    The order is named in the body, not in the path: shops choose its id, and of one with `/`, `%`, `.` or `..` in it, proxies,
-    peers and routers on the way would each make another path.
-    """
-    client, asked = request.match_info["client"], await body(request)
-    if not isinstance(asked, dict) or not isinstance(asked.get("order"), str):
-        raise BadInput('the body must be {"order": "…", "status": "approved", "seen": "pending"}', "order")
-    order, reason = asked["order"], asked.get("reason", "")
-    decide = request.app[keys.DECISIONS].decide
-    status = await decide(Scope.operator(), client, order, asked.get("status"), reason, asked.get("seen"), keys.ADMIN)
-    return json({"client": client, "order": order, "status": status, "reason": reason.strip() or None})
+    """Approve or reject an order; for good."""
+    client, decisions = request.match_info["client"], request.app[keys.DECISIONS]
+    order, status, reason = await deciding.decide(request, decisions, Scope.operator(), client, keys.ADMIN)
+    return json({"client": client, "order": order, "status": status, "reason": reason or None})
 
 
 async def audit(request: web.Request) -> web.Response:

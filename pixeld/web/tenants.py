@@ -15,11 +15,11 @@ from pixeld.domain.commission import Terms
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, NotFound, TooMany, Unauthorized
-from pixeld.web import apidocs, reporting
+from pixeld.web import apidocs, deciding, reporting
 from pixeld.web.openapi import JSON, Route, document
 from pixeld.web.rate import Limiter
-from pixeld.web.responses import body, errors, json, query, without_server
-from pixeld.web.schemas import BY_TRAIT, COMPONENTS, ref
+from pixeld.web.responses import errors, json, query, without_server
+from pixeld.web.schemas import BY_TRAIT, ref
 from pixeld.web.sheets import CONTENT_TYPE as CSV
 
 PREFIX = "/api/v1"
@@ -122,15 +122,8 @@ async def partners(call: Call) -> web.Response:
 
 async def decide(call: Call) -> web.Response:
     """Approve or reject a pending order; for good."""
-    asked = await body(call.request)
-    if not isinstance(asked, dict) or not isinstance(asked.get("order"), str):
-        raise BadInput('the body must be {"order": "…", "status": "approved", "seen": "pending"}', "order")
-    for name in asked.keys() - COMPONENTS["Decision"]["properties"].keys():
-        raise BadInput(f"unknown field {name!r}", name)
-    order, client = asked["order"], call.reader.scope.id
-    status = await call.decisions.decide(
-        call.reader.scope, client, order, asked.get("status"), asked.get("reason", ""), asked.get("seen"), call.who
-    )
+    scope = call.reader.scope
+    order, status, _ = await deciding.decide(call.request, call.decisions, scope, scope.id, call.who)
     return json({"order": order, "status": status})
 
 

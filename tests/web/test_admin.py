@@ -188,6 +188,7 @@ async def test_a_membership_with_terms_of_its_own_shows_them(client):
         pytest.param("GET", "/api/reports/orders?status=paid", None, 400, "bad_input", "status", id="no such status of orders"),
         pytest.param("POST", "/api/clients/shop/decisions", {}, 400, "bad_input", "order", id="a decision about nothing"),
         pytest.param("POST", "/api/clients/shop/decisions", ["A/1"], 400, "bad_input", "order", id="a decision that is a list"),
+        pytest.param("POST", "/api/clients/shop/decisions", {"order": "A/1", "seem": "x"}, 400, "bad_input", "seem", id="a misspelt field"),
         pytest.param("POST", "/api/clients/shop/decisions", {"order": "x"}, 404, "not_found", None, id="no such order"),
         pytest.param("POST", "/api/clients/shop/decisions", {"order": "A/1"}, 409, "conflict", None, id="decided meanwhile"),
         pytest.param("POST", "/api/sql", {}, 400, "bad_input", "sql", id="no statement"),
