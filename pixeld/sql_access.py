@@ -1,7 +1,7 @@
 """Logins for tenants at the ClickHouse server itself: made, looked at through their own eyes, and taken away.
 
-Straight at ClickHouse, not through pixeld's server: to make users needs rights that the server has no use for. The statements
-are `storage.logins`'.
+Straight at ClickHouse, not through pixeld's server: to make users needs rights that the server has no use for. The command
+has the server note each change on the audit log. The statements are `storage.logins`'.
 """
 
 from __future__ import annotations

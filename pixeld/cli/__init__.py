@@ -49,8 +49,8 @@ _HELP = """Count the clicks and orders that partners bring.
 
 Try it: `pixeld demo` starts a server with a shop and a partner to play with.
 
-Every command but serve, demo, check, migrate, sql-access and version asks a running server, which is found through the
-settings or --url.
+Every command but serve, demo, check, migrate and version asks a running server, which is found through the settings or
+--url.
 """
 _EPILOG = """\b
 Exit codes:

@@ -18,7 +18,9 @@ _Callback = TypeVar("_Callback", bound=Callable[..., Any])
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="Settings file.  [default: config/pixeld.toml, if there is one]"
 )
-_URL = "Where the server's admin listener is.  [default: what the settings say, http://127.0.0.1:8001]"
+url_option = click.option(
+    "--url", help="Where the server's admin listener is.  [default: what the settings say, http://127.0.0.1:8001]"
+)
 _DATA_DIR = "The server's data directory, which holds the admin token.  [default: pixeld-data]"
 
 
@@ -32,7 +34,7 @@ def settings(config: Path | None, flags: Mapping[str, Any]) -> Settings:
 def server_options(callback: _Callback) -> _Callback:
     """For a command that asks a running server: its first argument becomes that Server, by --url, --data-dir, --config."""
 
-    @click.option("--url", help=_URL)
+    @url_option
     @click.option("--data-dir", type=click.Path(path_type=Path), help=_DATA_DIR)
     @config_option
     @functools.wraps(callback)

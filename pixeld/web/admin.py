@@ -16,7 +16,7 @@ from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import deciding, keys, people, reporting, rights
-from pixeld.web.responses import Handler, body, errors, json, query, stream, without_server
+from pixeld.web.responses import Handler, body, errors, fields, json, query, stream, without_server
 
 _EVERYTHING = Scope.operator()
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'?")  # in a statement: what it names, which the audit log is not to keep
@@ -49,6 +49,7 @@ def application() -> web.Application:
             web.get("/api/reports/audience", audience),
             web.post("/api/flush", flush),
             web.post("/api/sql", sql),
+            web.post("/api/sql-access", sql_access),
             web.get("/api/tail", tail),
             *people.ROUTES,
             *rights.ROUTES,
@@ -198,6 +199,20 @@ async def sql(request: web.Request) -> web.Response:
     rows = await request.app[keys.OPERATIONS].sql(statement)
     columns = list(rows[0]) if rows else []
     return json({"columns": columns, "rows": [list(row.values()) for row in rows]})
+
+
+async def sql_access(request: web.Request) -> web.Response:
+    """Note that a login at ClickHouse is made or dropped, or that this failed. `pixeld sql-access` does it, and asks first."""
+    asked = await fields(request, login=str, change=str, failed=bool)
+    if re.fullmatch(r"[^\W_]\S{0,199}", asked["login"]) is None:
+        raise BadInput("login must be the name of a login, of at most 200 characters", "login")
+    if asked["change"] not in ("made", "dropped"):
+        raise BadInput("change must be made or dropped", "change")
+    what, before, after = f"sql-access/{asked['login']}", None, asked["change"]
+    if asked["failed"]:
+        what, before, after = f"{what}/failed", after, None
+    await request.app[keys.REGISTRY].note(what, before, after, keys.ADMIN)
+    return json({"noted": what}, 201)
 
 
 async def tail(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from pixeld.accounts.account import Account, Role
 from pixeld.accounts.parties import Parties
 from pixeld.errors import BadInput, NotFound
 from pixeld.web import keys
-from pixeld.web.responses import body, json
+from pixeld.web.responses import fields, json
 
 _MAILS, _MOST_MAILS = 50, 1000
 
@@ -22,7 +22,7 @@ async def list_accounts(request: web.Request) -> web.Response:
 
 async def invite(request: web.Request) -> web.Response:
     """Mail somebody a link to make an account; the link is given as well, to hand it over otherwise."""
-    asked = await _body(request, role=str, subject=str, email=str)
+    asked = await fields(request, role=str, subject=str, email=str)
     if asked["role"] not in list(Role):
         raise BadInput(f"role must be one of {', '.join(Role)}", "role")
     path = await _parties(request).accounts.invite(Role(asked["role"]), asked["subject"], asked["email"], keys.ADMIN)
@@ -62,7 +62,7 @@ async def list_policies(request: web.Request) -> web.Response:
 
 async def post_policy(request: web.Request) -> web.Response:
     """Post a new version, and notify every account."""
-    asked = await _body(request, summary=str, changes_use=bool, question=str)
+    asked = await fields(request, summary=str, changes_use=bool, question=str)
     version = await _parties(request).policies.post(asked["summary"], asked["changes_use"], asked["question"], keys.ADMIN)
     return json(version._asdict(), 201)
 
@@ -89,19 +89,6 @@ def _parties(request: web.Request) -> Parties:
     if keys.PARTIES not in request.app:
         raise NotFound("this server serves no people; set PIXELD_PORTAL=true and start it again")
     return request.app[keys.PARTIES]
-
-
-async def _body(request: web.Request, **types: type) -> dict[str, Any]:
-    """The fields of a JSON object, of these types; a text or a switch that is left out is empty or off."""
-    given = await body(request)
-    if not isinstance(given, dict):
-        raise BadInput("the body must be a JSON object")
-    for name, value in given.items():
-        if name not in types:
-            raise BadInput(f"unknown field {name!r}; there are {', '.join(types)}", name)
-        if type(value) is not types[name]:
-            raise BadInput(f"{name} must be {'true or false' if types[name] is bool else 'a text'}", name)
-    return {name: kind() for name, kind in types.items()} | given
 
 
 def _shown(account: Account) -> dict[str, Any]:

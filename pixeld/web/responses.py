@@ -61,6 +61,21 @@ async def body(request: web.Request) -> Any:
         raise BadInput(f"the body is not JSON: {error}") from None
 
 
+async def fields(request: web.Request, **types: type) -> dict[str, Any]:
+    """The fields of the JSON object that is the request's body, of these types; a text or a switch that is left out is empty
+    or off. BadInput for anything else.
+    """
+    given = await body(request)
+    if not isinstance(given, dict):
+        raise BadInput("the body must be a JSON object")
+    for name, value in given.items():
+        if name not in types:
+            raise BadInput(f"unknown field {name!r}; there are {', '.join(types)}", name)
+        if type(value) is not types[name]:
+            raise BadInput(f"{name} must be {'true or false' if types[name] is bool else 'a text'}", name)
+    return {name: kind() for name, kind in types.items()} | given
+
+
 def query(request: web.Request) -> dict[str, str]:
     """The parameters of the address. BadInput when one is named twice: which of them counts would be anybody's guess."""
     found: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """SQL logins: whose rows, which columns, by whose rights; on a real engine as far as one is to be had (see tests/file_users.py)."""
 
+import asyncio
 import itertools
 import json
 import re
@@ -15,12 +16,14 @@ from click.testing import CliRunner
 
 from pixeld import sql_access
 from pixeld.cli import main
-from pixeld.errors import BadInput, WarehouseAway, WarehouseRefused
+from pixeld.errors import BadInput, QueueAway, WarehouseAway, WarehouseRefused
 from pixeld.sql_access import Logins
 from pixeld.storage import migrations
 from pixeld.storage.clickhouse import as_user, each_host
 from pixeld.storage.features import Cluster, Features
 from pixeld.storage.logins import READ, VIEWS, WITHHELD, Login, Statements, quoted
+from pixeld.storage.registry import Registry
+from pixeld.web import admin, keys
 from tests.conftest import require
 from tests.file_users import FileUsers
 from tests.services import clickhouse_server
@@ -306,57 +309,115 @@ def test_showing_changes_nothing_and_shows_what_would_be_run(bare, logins):
     logins.drop(login)
 
 
+class Command:
+    """What runs `pixeld sql-access` against that engine, and what the server's audit log then says, oldest first."""
+
+    def __init__(self, url, registry):
+        self.url, self.registry = url, registry
+
+    async def __call__(self, *arguments, typed=""):
+        arguments = ["sql-access", "--url", self.url, *arguments]
+        return await asyncio.to_thread(CliRunner().invoke, main, arguments, input=typed)
+
+    async def log(self):
+        return [(entry["what"], entry["before"], entry["after"]) for entry in reversed(await self.registry.audit(9))]
+
+
 @pytest.fixture
-def command(bare, monkeypatch):
-    """What runs `pixeld sql-access` against that engine."""
+async def command(bare, monkeypatch, aiohttp_server, redis, clock):
+    app = admin.application()
+    registry = Registry(redis, clock, changed=lambda _: None, keep=lambda _: None, kept=None)
+    app[keys.REGISTRY], app[keys.ADMIN_TOKEN] = registry, "the-admin-token"
     bare.closed = True
     monkeypatch.setattr(sql_access, "Logins", partial(Logins, connect=bare.connect))
     monkeypatch.setenv("PIXELD_CLICKHOUSE_URL", URL)
-    return lambda *arguments, typed="": CliRunner().invoke(main, ["sql-access", *arguments], input=typed)
+    monkeypatch.setenv("PIXELD_ADMIN_TOKEN", "the-admin-token")
+    return Command(str((await aiohttp_server(app, shutdown_timeout=0.1)).make_url("")), registry)
 
 
-def test_the_command_tells_the_password_once_and_hands_on_its_hash(bare, command):
-    made = command("--client", "shop")
+async def test_the_command_tells_the_password_once_and_hands_on_its_hash(bare, command):
+    made = await command("--client", "shop")
     assert made.exit_code == 0 and "shown this once" in made.stderr
     told = dict(line.split(maxsplit=1) for line in made.stdout.splitlines())
     assert (told["user"], told["database"]) == ("pixeld_client_shop", "pixeld_client_shop")
     assert told["views"] == "transactions, performance, audience"
     said = "\n".join(bare.said)
     assert told["password"] not in said and sha256(told["password"].encode()).hexdigest() in said
-    again = json.loads(command("--client", "shop", "--json").stdout)
+    again = json.loads((await command("--client", "shop", "--json")).stdout)
     assert again["password"] != told["password"]
-    assert "password" not in json.loads(command("--client", "shop", "--password-sha256", "ab" * 32, "--json").stdout)
-    assert command("--client", "shop", "--drop").stdout == "pixeld_client_shop is gone.\n"
+    assert "password" not in json.loads((await command("--client", "shop", "--password-sha256", "ab" * 32, "--json")).stdout)
+    assert (await command("--client", "shop", "--drop")).stdout == "pixeld_client_shop is gone.\n"
     assert "pixeld_client_shop" not in bare.users
 
 
-def test_the_command_shows_statements_that_can_be_run_by_hand(bare, command):
-    shown = command("--partner", "ann", "--show", "--password-sha256", "ab" * 32).stdout
-    assert json.loads(command("--partner", "ann", "--show", "--json").stdout)
+async def test_the_command_shows_statements_that_can_be_run_by_hand(bare, command):
+    shown = (await command("--partner", "ann", "--show", "--password-sha256", "ab" * 32)).stdout
+    assert json.loads((await command("--partner", "ann", "--show", "--json")).stdout)
     for statement in shown.split(";\n")[:-1]:
         bare.run(f"EXPLAIN AST {statement}")
     assert f"IDENTIFIED WITH sha256_hash BY '{'ab' * 32}'" in shown and "pixeld_partner_ann" not in bare.users
 
 
-def test_another_user_makes_the_login_and_pixelds_own_keeps_its_rows(bare, command):
-    assert command("--client", "shop", "--admin", "root", typed="typed\n").exit_code == 0
+async def test_another_user_makes_the_login_and_pixelds_own_keeps_its_rows(bare, command):
+    assert (await command("--client", "shop", "--admin", "root", typed="typed\n")).exit_code == 0
     assert ("root", "typed") in bare.passwords
     assert {user for condition, _, user in bare.policies.values() if condition == "1"} == {"default"}
-    assert command("--client", "shop", "--drop").exit_code == 0
+    assert (await command("--client", "shop", "--drop")).exit_code == 0
+
+
+ENTRY = "sql-access/pixeld_analyst_eve"
+
+
+@pytest.mark.parametrize(
+    ("options", "noted"),
+    [
+        pytest.param([], [(ENTRY, None, "made")], id="made"),
+        pytest.param(["--drop"], [(ENTRY, None, "dropped")], id="dropped"),
+        pytest.param(["--show"], [], id="shown: nothing has changed"),
+        pytest.param(["--unrecorded"], [], id="made unrecorded"),
+        pytest.param(["--drop", "--unrecorded"], [], id="dropped unrecorded"),
+    ],
+)
+async def test_every_change_is_on_the_audit_log(bare, command, options, noted):
+    assert (await command("--analyst", "eve", *options)).exit_code == 0
+    assert await command.log() == noted
+    Logins(URL, connect=bare.connect).drop(Login("analyst", "eve", "pixeld"))
+
+
+@pytest.mark.parametrize("options", [[], ["--drop"]], ids=["make", "drop"])
+@pytest.mark.parametrize("silent", ["no server", "another token", "no Redis"])
+async def test_what_cannot_be_noted_is_not_done(bare, command, monkeypatch, options, silent):
+    async def away(*_):
+        raise QueueAway("Redis is away")
+
+    said = len(bare.said)
+    if silent == "no server":
+        command.url = "http://127.0.0.1:1"
+    elif silent == "another token":
+        monkeypatch.setenv("PIXELD_ADMIN_TOKEN", "another")
+    else:
+        monkeypatch.setattr(command.registry, "note", away)
+    refused = await command("--client", "shop", *options)
+    assert refused.exit_code == (3 if silent == "no server" else 1) and refused.stdout == ""
+    assert "nothing was done; --unrecorded does it all the same" in refused.stderr and len(bare.said) == said
+    assert (await command("--client", "shop", "--unrecorded", *options)).exit_code == 0
+    Logins(URL, connect=bare.connect).drop(Login("client", "shop", "pixeld"))
 
 
 @pytest.mark.parametrize("id", ["Shop", "a_b", "a'b"])
-def test_the_command_refuses_what_is_no_id(command, id):
-    refused = command("--client", id)
+async def test_the_command_refuses_what_is_no_id(command, id):
+    refused = await command("--client", id)
     assert refused.exit_code == 1 and "is no id" in refused.stderr and "Traceback" not in refused.stderr
 
 
-def test_a_user_that_may_not_make_logins_is_told_what_may(bare, command, monkeypatch):
+async def test_a_user_that_may_not_make_logins_is_told_what_may_and_the_log_that_it_failed(bare, command, monkeypatch):
     def denied(self, sql):
         raise WarehouseAway("ClickHouse (ch:9000) cannot do it now: default: Not enough privileges. (code 497)")
 
     monkeypatch.setattr(FileUsers, "command", denied)
-    refused = command("--client", "shop")
+    refused = await command("--client", "shop")
+    entry = "sql-access/pixeld_client_shop"
+    assert await command.log() == [(entry, None, "made"), (f"{entry}/failed", "made", None)]
     assert refused.exit_code == 1 and "default may not make logins: name a user that may manage access with --admin" in refused.stderr
 
 
