@@ -234,6 +234,21 @@ async def test_partners_are_found_by_name_or_id(operator):
         assert (BLOG in (await operator.get(f"/portal/operator/partners?q={sought}")).body.decode()) is found
 
 
+@pytest.mark.parametrize(
+    ("path", "column", "counts"),
+    [("clients", "Partners", ["2", "0"]), ("partners", "Approved by", ["1 client", "1 client", "0 clients"])],
+    ids=["clients", "partners"],
+)
+async def test_a_list_counts_approved_memberships(made, operator, path, column, counts):
+    await made.registry.add_client(accounts.SHOP | {"id": "tea", "name": "Zen tea"}, "admin")
+    for partner in ("zoe", "zora"):
+        await made.registry.add_partner({"id": partner, "name": partner.title()}, "admin")
+    for pair, status in {"shop blog": "approved", "shop zoe": "approved", "tea zoe": "ended", "tea zora": "applied"}.items():
+        await made.registry.set_member(*pair.split(), {"status": status}, "admin")
+    page = await operator.get(f"/portal/operator/{path}")
+    assert ["".join(cell.itertext()).strip() for cell in page.all("td", **{"data-name": column})] == counts
+
+
 async def test_no_page_tells_contact_data_but_the_outbox(operator):
     for path in ("", "/clients", "/clients/shop", "/partners", "/partners/blog", "/memberships", "/accounts", "/audit", "/policies"):
         assert contacts(await operator.get(f"/portal/operator{path}")) == set(), path

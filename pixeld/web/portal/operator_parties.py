@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 from datetime import date
 from typing import Any
@@ -25,13 +26,9 @@ _DEFAULTS = {f.name: f.default for f in fields(Client)}
 async def clients(request: web.Request) -> web.Response:
     """Every client."""
     reader, today = sessions.reader(request), request.app[keys.TODAY]()
-    members = reader.memberships()
+    approved = Counter(m.client.id for m in reader.memberships() if m.status is Status.APPROVED)
     shown = [
-        (
-            client,
-            figures.terms_text(in_force(client.commission, today), client.currency),
-            sum(m.client.id == client.id and m.status is Status.APPROVED for m in members),
-        )
+        (client, figures.terms_text(in_force(client.commission, today), client.currency), approved[client.id])
         for client in sorted(reader.clients(), key=lambda client: client.name.casefold())
     ]
     return page(request, "operator/clients.html", clients=shown)
@@ -149,9 +146,9 @@ async def remove_account(request: web.Request) -> web.Response:
 async def partners(request: web.Request) -> web.Response:
     """Every partner, or those whose name or id holds what is sought."""
     reader, sought = sessions.reader(request), request.query.get("q", "").strip()[:100]
-    members = reader.memberships()
+    approved = Counter(m.partner.id for m in reader.memberships() if m.status is Status.APPROVED)
     shown = [
-        (partner, sum(m.partner.id == partner.id and m.status is Status.APPROVED for m in members))
+        (partner, approved[partner.id])
         for partner in sorted(reader.partners(), key=lambda partner: partner.name.casefold())
         if sought.casefold() in partner.name.casefold() or sought.casefold() in partner.id
     ]
