@@ -50,8 +50,9 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
-from pixeld.web import admin, house, keys, portal, server, tenants, visitor
+from pixeld.web import admin, house, keys, portal, server, visitor
 from pixeld.web import demo as demo_pages
+from pixeld.web.api import tenants
 from pixeld.web.certificates import Certificate
 from pixeld.web.rate import Limiter
 from pixeld.web.visitor.cookies import Jar

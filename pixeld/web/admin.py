@@ -15,7 +15,8 @@ from pixeld.accounts.reader import Agreement, Reader
 from pixeld.domain.events import TRAITS
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
-from pixeld.web import deciding, keys, people, reporting, rights
+from pixeld.web import keys, people, rights
+from pixeld.web.api import deciding, reporting
 from pixeld.web.responses import Handler, body, errors, fields, json, query, stream, without_server
 
 _EVERYTHING = Scope.operator()

@@ -8,7 +8,8 @@ import pytest
 
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import Scope
-from pixeld.web import admin, tenants
+from pixeld.web import admin
+from pixeld.web.api import tenants
 from tests.conftest import START_MS
 from tests.isolation.networks import Network, Order, Visit
 from tests.isolation.world import ADMIN, BURST, PER_S

@@ -22,7 +22,8 @@ from pixeld.storage.redis import connect
 from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.storage.warehouse import Warehouse
-from pixeld.web import admin, keys, tenants
+from pixeld.web import admin, keys
+from pixeld.web.api import tenants
 from pixeld.web.rate import Limiter
 from tests.conftest import FrozenClock
 from tests.fakes import MemoryIntake

@@ -8,8 +8,8 @@ import pytest
 
 from pixeld.domain.reports import OrdersQuery, PerformanceQuery
 from pixeld.errors import BadInput
-from pixeld.web import apidocs, schemas, tenants
-from pixeld.web.openapi import document
+from pixeld.web.api import apidocs, schemas, tenants
+from pixeld.web.api.openapi import document
 
 DOCUMENT = document(tenants.ROUTES, tenants.PREFIX)
 OPERATIONS = {(method.upper(), path): o for path, methods in DOCUMENT["paths"].items() for method, o in methods.items()}

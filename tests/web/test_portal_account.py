@@ -7,7 +7,7 @@ import pyotp
 import pytest
 
 from pixeld.errors import Unauthorized
-from pixeld.web import tenants
+from pixeld.web.api import tenants
 from pixeld.web.portal import sessions
 from tests import accounts, portal
 from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD

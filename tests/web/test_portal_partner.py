@@ -10,7 +10,7 @@ import pytest
 
 from pixeld.domain.events import CLICK, DECISION, ORDER
 from pixeld.domain.registry import Status
-from pixeld.web import sheets
+from pixeld.web.api import sheets
 from pixeld.web.portal import figures, pages
 from pixeld.web.portal.formats import money
 from tests import accounts, portal

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from pixeld.web.sheets import cell, csv_text
+from pixeld.web.api.sheets import cell, csv_text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from aiohttp import web
 from pixeld.accounts.account import Role
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import BadInput
-from pixeld.web import reporting
+from pixeld.web.api import reporting
 from pixeld.web.portal import keys, sessions
 from pixeld.web.portal.figures import COLUMNS, DIMENSIONS, IN_TIME
 from pixeld.web.portal.forms import Form

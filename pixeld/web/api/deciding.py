@@ -12,8 +12,8 @@ from pixeld.domain.orders import OrderStatus
 from pixeld.domain.ports import Decisions
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput
+from pixeld.web.api.schemas import COMPONENTS
 from pixeld.web.responses import body
-from pixeld.web.schemas import COMPONENTS
 
 _FIELDS = COMPONENTS["Decision"]["properties"]
 

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from pixeld.accounts.reader import Reader
 from pixeld.domain.report_rows import NOT_FOR_PARTNERS
 from pixeld.errors import BadInput
-from pixeld.web import schemas, sheets
+from pixeld.web.api import schemas, sheets
 from pixeld.web.responses import json
 
 FORMATS = ("json", "csv")

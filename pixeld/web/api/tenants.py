@@ -15,12 +15,12 @@ from pixeld.domain.commission import Terms
 from pixeld.domain.ports import Decisions, Registry, Reports
 from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, NotFound, TooMany, Unauthorized
-from pixeld.web import apidocs, deciding, reporting
-from pixeld.web.openapi import JSON, Route, document
+from pixeld.web.api import apidocs, deciding, reporting
+from pixeld.web.api.openapi import JSON, Route, document
+from pixeld.web.api.schemas import BY_TRAIT, ref
+from pixeld.web.api.sheets import CONTENT_TYPE as CSV
 from pixeld.web.rate import Limiter
 from pixeld.web.responses import errors, json, query, without_server
-from pixeld.web.schemas import BY_TRAIT, ref
-from pixeld.web.sheets import CONTENT_TYPE as CSV
 
 PREFIX = "/api/v1"
 _ID_CHARACTERS = 12  # `pxk_` and the key's id, which its owner sees listed; what comes behind is the secret

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from pixeld.web import schemas
+from pixeld.web.api import schemas
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 VERSION = "1"  #: of the interface; it grows when something that was there is taken away
