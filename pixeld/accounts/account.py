@@ -53,6 +53,12 @@ class Account:
         """What it may read: derived from role and subject alone."""
         return Scope(self.role.value, self.subject)
 
+    def allows(self, version: int) -> bool:
+        """Whether its data may be used as that version of the policy says: once it said yes, or registered under that version
+        or a later one. Until then the old use holds.
+        """
+        return self.uses.get(version, version <= self.accepted)
+
     @property
     def who(self) -> str:
         """How the audit stream names it."""

@@ -129,10 +129,6 @@ class Policies:
                 return version
         return None
 
-    async def use_allowed(self, account: Account, version: int | None = None) -> bool:
-        """Whether the account's data may be used as `version` (the newest that changes use, without one) says: once it said
-        yes, or registered under that version or a later one. Until then the old use holds.
-        """
-        if version is None:
-            version = next((found.number for found in await self.history() if found.changes_use), 1)
-        return account.uses.get(version, version <= account.accepted)
+    async def newest_use(self) -> int:
+        """The newest version that changed how personal data is used; 0 if none has."""
+        return next((version.number for version in await self.history() if version.changes_use), 0)

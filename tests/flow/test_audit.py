@@ -57,7 +57,7 @@ UNNOTED = {
     *(Accounts.register, Accounts.awaiting, Accounts.first_link, Accounts.invited, Accounts.account, Accounts.of_subject, Accounts.all),
     *(Accounts.ask_reset, Accounts.begin_totp, Accounts.ends_totp, Accounts.export, Accounts.of_client),
     *(ApiKeys.list, ApiKeys.made_by, ApiKeys.scope_of),
-    *(Policies.current, Policies.history, Policies.notify, Policies.run, Policies.question_for, Policies.use_allowed),
+    *(Policies.current, Policies.history, Policies.notify, Policies.run, Policies.question_for, Policies.newest_use),
 }
 IDS = [getattr(name, "__qualname__", name) for name in CHANGES]
 

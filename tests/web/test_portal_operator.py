@@ -14,7 +14,7 @@ from pixeld.web.keys import Health
 from pixeld.web.portal import sessions
 from pixeld.web.portal.operator import changes
 from tests import accounts, portal
-from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD
+from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD, XHTML
 from tests.web.test_portal_partner import insert
 
 TODAY = "2027-01-15"
@@ -310,6 +310,21 @@ async def test_ending_sessions_logs_an_account_out(made, operator, browser):
     assert (await audited(made))["what"] == f"accounts/{account.id}/sessions"
     session = await made.sessions.find(operator.jar[sessions.COOKIE])
     assert (await operator.post("/portal/operator/accounts/nobody/sessions/end", {"csrf": session.csrf})).status == 404
+
+
+async def test_the_operator_sees_for_whom_the_old_use_of_data_holds(made, operator):
+    def marked(page):
+        return [code.text for row in page.all("tr") if "Old use holds" in "".join(row.itertext()) for code in row.iter(f"{XHTML}code")]
+
+    page = await operator.get("/portal/operator/accounts?role=client")
+    assert "use holds" not in page.text.lower()
+    (account,) = await made.accounts.of_subject("client", "shop")
+    await made.policies.post("Pages are counted", True, "May we?", "admin")
+    await operator.submit("/portal/consent", answer="yes")
+    page = await operator.get("/portal/operator/accounts?role=client")
+    assert marked(page) == [account.id] and "only as before version 2" in page.text
+    await made.policies.consent(account, 2, True)
+    assert marked(await operator.get("/portal/operator/accounts?role=client")) == []
 
 
 async def test_an_operator_is_invited(made, operator, browser):

@@ -120,8 +120,8 @@ async def accounts(request: web.Request) -> web.Response:
 async def _accounts(request: web.Request, form: Form, path: str = "") -> web.Response:
     role = request.query.get("role", "")
     found = [account for account in await request.app[keys.ACCOUNTS].all() if role in ("", account.role)]
-    url = request.app[keys.TRACKER_URL] + path if path else ""
-    return page(request, "operator/accounts.html", form=form, accounts=found, roles=list(Role), role=role, url=url)
+    url, use = request.app[keys.TRACKER_URL] + path if path else "", await request.app[keys.POLICIES].newest_use()
+    return page(request, "operator/accounts.html", form=form, accounts=found, roles=list(Role), role=role, url=url, use=use)
 
 
 async def end_sessions(request: web.Request) -> web.Response:
