@@ -6,7 +6,6 @@ nor visitor is computed once a client, at its first request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 
 from pixeld.domain import affinity, landing, money, optout, orders, referral
@@ -15,24 +14,20 @@ from pixeld.domain.commission import Terms, commission_minor
 from pixeld.domain.consent import EXPLICIT, REFUSED, decide
 from pixeld.domain.events import AFFINITY, CLICK, FORGET, IMPRESSION, ORDER, REFUSAL, TEST_ORDER, Drop, Kind, Quality, encode
 from pixeld.domain.registry import Snapshot
-from pixeld.domain.tokens import ID, NONCE_BYTES, Keyring
-from pixeld.tracking import tcf
+from pixeld.domain.tokens import NONCE_BYTES, Keyring
+from pixeld.tracking import paths, tcf
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.labels import NO_LABELS
 from pixeld.tracking.labels import labels as read_labels
+from pixeld.tracking.paths import LANDING
 from pixeld.tracking.query import coded, form_text, split, url_text
 from pixeld.tracking.replies import GIF, Replies, Reply, dropped
 from pixeld.tracking.shop import Shop
 from pixeld.tracking.signals import NAMES, read
 
-PREFIX = "/t/"
-#: Pages about one client. They lie below PREFIX because its referral cookie is sent nowhere else, and are no tracking.
-PAGE = rf"{PREFIX}{ID}/(?:my-data|opt-out)"
 _MAX_ID, _MAX_COUPON = orders.MAX_ID, orders.MAX_COUPON
-_PATH = re.compile(rf"/t/({ID})/(?:c/({ID})|i/({ID})\.gif|(l|o)\.gif)", re.ASCII)
-_PAGE = re.compile(PAGE, re.ASCII)
-LANDING, OK = Kind("landing", "", "", ()), "ok"  # the landing beacon is answered as a kind of event is, but stores none
+OK = "ok"
 # Plain strings: to look a member up takes 60 ns, to encode or hash one as much again.
 _HUMAN, _BOT, _PREFETCH, _HEAD, _NOT_A_MEMBER, _BAD_DEEP_LINK = map(str, Quality)
 
@@ -45,16 +40,6 @@ Answer = tuple[Reply, bytes | None, tuple[str, str]]
 
 class NotTracking(Exception):
     """An address below PREFIX that is a page's."""
-
-
-def tracks(path: str) -> bool:
-    """Whether a path, as it was sent, is the tracker's to answer."""
-    return path.startswith(PREFIX) and not _is_page(path)
-
-
-def _is_page(path: str) -> bool:
-    """Whether a path is a page's, in whatever way it is written. A `%2F` is no slash, as to the pages' own router."""
-    return path.count("/") == 3 and _PAGE.fullmatch(url_text(path)) is not None
 
 
 _Found = tuple[Kind, Shop, str]  # what a path names: kind, client, and partner (`""` for an order or a landing beacon)
@@ -146,23 +131,23 @@ class Tracker:
 
     def _find(self, path: str) -> _Found | None:
         """What a path names; remembered where that is there, so that there are no more than clients and memberships, twice."""
-        match = _PATH.fullmatch(path)
-        shop = match and (self._shops.get(match[1]) or self._open(match[1]))
-        if match is None or shop is None:
+        named = paths.named(path)
+        shop = named and (self._shops.get(named[1]) or self._open(named[1]))
+        if named is None or shop is None:
             return None
-        kind, partner = _named(match)
+        kind, _, partner = named
         if not partner or partner in shop.approved:
             self._paths[path] = kind, shop, partner
         return kind, shop, partner
 
     def _nothing(self, path: str) -> Answer:
         """For a path that names nothing, or no client that is there, or not yet."""
-        match = _PATH.fullmatch(path)
-        if match is None:
-            if _is_page(path):
+        named = paths.named(path)
+        if named is None:
+            if paths.is_page(path):
                 raise NotTracking
             return self._no_path, None, ("none", Drop.BAD_PATH)
-        kind, _ = _named(match)
+        kind = named[0]
         if self._snapshot is None:
             reply = self._no_registry if kind is CLICK else self._gif_unavailable[Drop.NOT_READY]
             return reply, None, (kind.name, Drop.NOT_READY)
@@ -363,13 +348,6 @@ class Tracker:
 _NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
 _NO_AUDIENCE = ("", "", "", "")
 _FORGETS = encode((FORGET.code, ""))[: -len('""]\n')]  # how such an event begins; no text within one has bare quotes
-
-
-def _named(match: re.Match[str]) -> tuple[Kind, str]:
-    _, clicked, shown, pixel = match.groups("")
-    if pixel:
-        return ORDER if pixel == "o" else LANDING, ""
-    return (CLICK, clicked) if clicked else (IMPRESSION, shown)
 
 
 def _quality(shop: Shop, partner: str, method: str, browser: Browser) -> str:

@@ -18,7 +18,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, EmptyStreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from pixeld.tracking.answer import PREFIX
+from pixeld.tracking.paths import PREFIX
 from pixeld.web.desk import Case, Desk
 from pixeld.web.guard import Fed, GuardedParser, Rules
 from pixeld.web.origin import Peer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from pixeld.tracking.answer import tracks
+from pixeld.tracking.paths import tracks
 
 CSP = "Content-Security-Policy"
 _SOURCES = {

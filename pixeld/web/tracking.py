@@ -9,7 +9,7 @@ import asyncio
 
 from aiohttp import web
 
-from pixeld.tracking.answer import PAGE, PREFIX
+from pixeld.tracking.paths import PAGE, PREFIX
 from pixeld.web.desk import Case, Desk
 from pixeld.web.responses import without_server
 
