@@ -50,12 +50,12 @@ from pixeld.storage.registry import Registry
 from pixeld.storage.reports import Reports
 from pixeld.tasks import Tasks
 from pixeld.tracking.audience import Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.web import admin, house, keys, portal, server, visitor
 from pixeld.web import demo as demo_pages
 from pixeld.web.api import tenants
 from pixeld.web.certificates import Certificate
 from pixeld.web.rate import Limiter
-from pixeld.web.visitor.cookies import Jar
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -216,8 +216,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     home = house.application(intake.origin if intake else None)  # workers find where visitors are, and tell it
     affinities = Affinities(warehouse, node.buffer, clock)
     limiter = Limiter(visitor.PER_S, visitor.BURST, time.monotonic)
-    jar = Jar(settings.referral_cookie, settings.landing_cookie)
-    visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, jar, p3p, settings.honour_dnt))
+    cookies = Cookies(settings.referral_cookie, settings.landing_cookie)
+    visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, cookies, p3p, settings.honour_dnt))
     if parties is not None:
         _furnish(home, settings, parties, registry, reports, decisions, operations)
     if intake is None:

@@ -22,6 +22,7 @@ from pixeld.parts.node import Node
 from pixeld.settings import Settings
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 from pixeld.web import keys, public, server, tracking
 from pixeld.web.certificates import Certificate
@@ -75,8 +76,7 @@ class Intake:
             self._replies,
             self._visitors,
             os.urandom,
-            settings.referral_cookie,
-            settings.landing_cookie,
+            Cookies(settings.referral_cookie, settings.landing_cookie),
             honour_dnt=settings.honour_dnt,
             tcf_vendor_id=settings.tcf_vendor_id,
             cookie_days=self._policy.cookie_days(settings.referral_cookie, settings.landing_cookie),

@@ -17,6 +17,7 @@ from pixeld.domain.registry import Snapshot
 from pixeld.domain.tokens import NONCE_BYTES, Keyring
 from pixeld.tracking import paths, tcf
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.facts import Facts
 from pixeld.tracking.labels import NO_LABELS
 from pixeld.tracking.labels import labels as read_labels
@@ -60,15 +61,13 @@ class Tracker:
         replies: Replies,
         visitors: Visitors,
         random: Callable[[int], bytes],
-        referral_cookie: str = "pxref",
-        landing_cookie: str = "pxref-landing",
+        cookies: Cookies,
         *,
         honour_dnt: bool = False,
         tcf_vendor_id: int = 0,
         cookie_days: int | None = None,
     ) -> None:
-        self._snapshot, self._keys, self._visitors, self._random = snapshot, keys, visitors, random
-        self._referral_cookie, self._landing_cookie = referral_cookie, landing_cookie
+        self._snapshot, self._keys, self._visitors, self._random, self._cookies = snapshot, keys, visitors, random, cookies
         self._honour_dnt, self._tcf_vendor_id, self._cookie_days = honour_dnt, tcf_vendor_id, cookie_days
         self._approved: Mapping[str, frozenset[str]] = snapshot.approved if snapshot else {}
         self._own: Mapping[str, Mapping[str, tuple[Terms, ...]]] = snapshot.own_terms if snapshot else {}
@@ -159,8 +158,7 @@ class Tracker:
         if client is None:
             return None
         approved, own = self._approved.get(client_id, frozenset()), self._own.get(client_id, {})
-        cookies = self._referral_cookie, self._landing_cookie, self._cookie_days
-        shop = Shop(client, approved, own, self._replies, *cookies)
+        shop = Shop(client, approved, own, self._replies, self._cookies, self._cookie_days)
         self._shops[client_id] = shop
         return shop
 
@@ -190,12 +188,11 @@ class Tracker:
                 reply = Reply(b"%s%s%s" % (before, shop.landing if deep_link is None else deep_link, after), b"")
             line = encode((REFUSAL.code, now_ms, shop.client.id, partner if member else "", kind.name, verdict))
         if shop.client.categories:
-            own = (click for click in self._clicks(cookie) if self._keys.verify(click, shop.client.id))
+            own = (click for click in self._cookies.clicks(cookie) if self._keys.verify(click, shop.client.id))
             line = b"".join((line or b"", *(encode((FORGET.code, now_ms, shop.client.id, click)) for click in own))) or None
-        if referral.held(cookie, self._referral_cookie):
-            reply = Reply(reply.head + shop.deletion, reply.body)
-        if referral.held(cookie, self._landing_cookie):
-            reply = Reply(reply.head + shop.deletion_landed, reply.body)
+        for name, deletion in zip(self._cookies, self._cookies.deletions(shop.client.id), strict=True):
+            if referral.held(cookie, name):
+                reply = reply.setting(deletion)
         return reply, line, counted
 
     def _click(self, facts: Facts, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str) -> Answer:
@@ -221,7 +218,7 @@ class Tracker:
                 before, after = shop.redirect_bare
                 head = b"%s%s%s" % (before, url.encode(), after)
             else:
-                earlier = referral.read(cookie, self._referral_cookie)
+                earlier = referral.read(cookie, self._cookies.referral)
                 visit = "returning" if earlier else "new"
                 clicks = referral.write(click_id, earlier, now_ms // 1000 - shop.cookie_s)
                 before, between, after = shop.redirect
@@ -282,7 +279,7 @@ class Tracker:
             return self._refuse(kind, Drop.BAD_AMOUNT)
         audience, now_s = browser.audience, now_ms // 1000
         if read:
-            clicks = [] if client.stateless else self._clicks(cookie)
+            clicks = [] if client.stateless else self._cookies.clicks(cookie)
         else:
             click, clicks, country, audience = "", [], "", _NO_AUDIENCE
         partner, clicked_at, click_id, earned_by = attribute(
@@ -331,15 +328,10 @@ class Tracker:
             return self._refuse(LANDING, Drop.BAD_CLICK)
         if shop.client.stateless:
             return self._replies.ok, None, (LANDING.name, OK)
-        clicks = referral.merged([click_id], referral.read(cookie, self._landing_cookie))[: referral.MAX_CLICKS]
+        clicks = referral.merged([click_id], referral.read(cookie, self._cookies.landing))[: referral.MAX_CLICKS]
         clicks = referral.since(clicks, now_ms // 1000 - shop.cookie_s)
         before, after = shop.beacon
         return Reply(b"%s%s%s" % (before, ".".join(clicks).encode(), after), GIF), None, (LANDING.name, OK)
-
-    def _clicks(self, cookie: str) -> list[str]:
-        """The click ids in a `Cookie` header, newest first."""
-        landed, referred = referral.read(cookie, self._landing_cookie), referral.read(cookie, self._referral_cookie)
-        return referral.merged(landed, referred) if landed and referred else landed or referred
 
     def _refuse(self, kind: Kind, reason: Drop) -> Answer:
         return self._gif_dropped[reason], None, (kind.name, reason)

@@ -32,6 +32,10 @@ class Reply(NamedTuple):
         lines = self.head.decode("latin-1").split("\r\n")[1:-1]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
+    def setting(self, cookie: str) -> Reply:
+        """This reply, with one `Set-Cookie` header more."""
+        return Reply(b"%s%s%s\r\n" % (self.head, _SET_COOKIE, cookie.encode()), self.body)
+
 
 def dropped(reason: str) -> bytes:
     """The header that says why an event is not stored."""
@@ -61,17 +65,10 @@ class Replies:
         retry = b"Retry-After: %d\r\n" % RETRY_AFTER_S
         return Reply(b"HTTP/1.1 503 Service Unavailable\r\n" + dropped(reason) + retry + self._gif, GIF)
 
-    def gif_with_cookie(self, cookie_name: str, max_age_s: int) -> tuple[bytes, bytes]:
-        """The landing beacon's head: what stands before the cookie's value and after it.
-
-        `Partitioned`: kept for the one site whose page shows the beacon, where browsers block or part the cookies of others;
-        `Path=/`, because `__Host-` asks for it.
-        """
-        attributes = f"; Path=/; Max-Age={max_age_s}; Secure; HttpOnly; SameSite=None; Partitioned\r\n"
-        return (
-            b"HTTP/1.1 200 OK\r\n" + _OK + f"Set-Cookie: {cookie_name}=".encode(),
-            attributes.encode() + self._gif,
-        )
+    def gif_with_cookie(self, cookie: tuple[str, str]) -> tuple[bytes, bytes]:
+        """The head of a GIF that sets a cookie: what stands before the cookie's value and after it."""
+        before, after = cookie
+        return b"HTTP/1.1 200 OK\r\n" + _OK + _SET_COOKIE + before.encode(), f"{after}\r\n".encode() + self._gif
 
     def text(self, status: bytes, reason: str, text: str) -> Reply:
         """A few words instead of a redirect that cannot be given."""
@@ -83,16 +80,17 @@ class Replies:
             body,
         )
 
-    def redirect_parts(self, client: str, cookie_name: str, max_age_s: int) -> tuple[bytes, bytes, bytes]:
+    def redirect_parts(self, cookie: tuple[str, str]) -> tuple[bytes, bytes, bytes]:
         """What stands before the target, between target and cookie value, and after it."""
+        before, after = cookie
         tail = (
             self._common + b"Referrer-Policy: strict-origin-when-cross-origin\r\n"
             b"X-Robots-Tag: noindex, nofollow\r\nContent-Length: 0\r\n"
         )
         return (
             b"HTTP/1.1 302 Found\r\n" + _OK + b"Location: ",
-            f"\r\nSet-Cookie: {cookie_name}=".encode(),
-            f"; Path=/t/{client}/; Max-Age={max_age_s}; Secure; HttpOnly; SameSite=None\r\n".encode() + tail,
+            b"\r\n" + _SET_COOKIE + before.encode(),
+            f"{after}\r\n".encode() + tail,
         )
 
     @staticmethod
@@ -100,17 +98,6 @@ class Replies:
         """The same redirect without a cookie: what stands before the target and after it."""
         before, _, after = parts
         return before, after[after.index(b"\r\n") :]
-
-    @staticmethod
-    def deletion(client: str, cookie_name: str) -> bytes:
-        """The header line that deletes a client's referral cookie; it is appended to a reply's head."""
-        return f"Set-Cookie: {cookie_name}=; Path=/t/{client}/; Max-Age=0; Secure; HttpOnly; SameSite=None\r\n".encode()
-
-    @staticmethod
-    def deletion_landed(cookie_name: str) -> bytes:
-        """The header line that deletes the landing cookie that the page's site has."""
-        attributes = "Path=/; Max-Age=0; Secure; HttpOnly; SameSite=None; Partitioned"
-        return f"Set-Cookie: {cookie_name}=; {attributes}\r\n".encode()
 
     @staticmethod
     def not_durable(reply: Reply, unavailable: Reply, reason: bytes, *, cookies: bool = True) -> Reply:

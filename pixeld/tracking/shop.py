@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pixeld.domain.commission import Terms, rates
 from pixeld.domain.consent import SILENCE, Mode, decide
 from pixeld.domain.registry import Client
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 
 _DAY_S = 86_400
@@ -16,8 +17,8 @@ class Shop:
     """One client, with everything computed that doesn't depend on a request."""
 
     __slots__ = (
-        "approved", "beacon", "client", "common", "cookie_s", "deletion", "deletion_landed", "hosts", "landing", "lock_s",
-        "own", "redirect", "redirect_bare", "verdict", "window_s",
+        "approved", "beacon", "client", "common", "cookie_s", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare",
+        "verdict", "window_s",
     )  # fmt: skip
 
     def __init__(
@@ -26,8 +27,7 @@ class Shop:
         approved: frozenset[str],
         own: Mapping[str, tuple[Terms, ...]],
         replies: Replies,
-        referral_cookie: str,
-        landing_cookie: str,
+        cookies: Cookies,
         cookie_days: int | None,
     ) -> None:
         self.client, self.approved, self.lock_s = client, approved, client.lock_days * _DAY_S
@@ -39,10 +39,8 @@ class Shop:
         self.cookie_s = self.window_s if cookie_days is None else min(self.window_s, cookie_days * _DAY_S)
         self.hosts = client.hosts
         self.landing = client.landing_url.encode()
-        self.redirect = replies.redirect_parts(client.id, referral_cookie, self.cookie_s)
+        self.redirect = replies.redirect_parts(cookies.of_client(client.id, self.cookie_s))
         self.redirect_bare = replies.without_cookie(self.redirect)
-        self.beacon = replies.gif_with_cookie(landing_cookie, self.cookie_s)
-        self.deletion = replies.deletion(client.id, referral_cookie)
-        self.deletion_landed = replies.deletion_landed(landing_cookie)
+        self.beacon = replies.gif_with_cookie(cookies.of_page(self.cookie_s))
         #: What is decided about a request without signals; empty where that depends on the country.
         self.verdict = "" if client.consent == Mode.REQUIRE else str(decide(SILENCE, client.consent, client.consent_where, ""))

@@ -11,6 +11,7 @@ from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.labels import MAX_CREATIVE, MAX_PARTNER_CLICK_ID, MAX_SUB_ID
 from pixeld.tracking.query import form_text, split, url_text
 from pixeld.tracking.replies import Replies
@@ -22,6 +23,7 @@ BROWSER = Browser.of("", "", ahead=False)
 TRACKER = Tracker(
     Snapshot(1, {"shop": SHOP}, {"blog": Partner("blog", "B")}, {("shop", "blog"): Status.APPROVED}),
     Keyring({0: b"k" * 32}, 0), Replies('CP="NON"'), Visitors(lambda n: b"s" * n), lambda n: b"n" * n,
+    Cookies("pxref", "pxref-landing"),
 )  # fmt: skip
 HEADERS = {
     "X-Pixeld", "Location", "Set-Cookie", "P3P", "Cache-Control", "Cross-Origin-Resource-Policy", "Content-Type", "Content-Length",

@@ -12,6 +12,7 @@ from pixeld.domain.tokens import Keyring
 from pixeld.tracking import gpp, signals, tcf
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 from tests import consent
 
@@ -19,6 +20,7 @@ NO, YES, NOTHING = Say.NO, Say.YES, Say.NOTHING
 
 
 KEYS = Keyring({3: b"sixteen bytes or more"}, 3)
+COOKIES = Cookies("pxref", "pxref-landing")
 NOW_MS = 1_800_000_000_000
 EARLIER = KEYS.sign("shop", "blog", NOW_MS // 1000 - 60, b"earlier!")
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -33,7 +35,7 @@ class Shop:
         shop = Client("shop", "S", "https://shop.example/", **client or {})
         snapshot = Snapshot(1, {"shop": shop}, {"blog": Partner("blog", "B")}, {("shop", "blog"): Status.APPROVED})
         self.tracker = Tracker(
-            snapshot, KEYS, Replies('CP="NON"'), Visitors(lambda n: b"s" * n), lambda n: b"n" * n,
+            snapshot, KEYS, Replies('CP="NON"'), Visitors(lambda n: b"s" * n), lambda n: b"n" * n, COOKIES,
             honour_dnt=settings.get("honour_dnt") == "true", tcf_vendor_id=int(settings.get("tcf_vendor_id", 0)),
         )  # fmt: skip
         gpc, dnt = headers.get("Sec-GPC") == "1", headers.get("DNT") == "1"

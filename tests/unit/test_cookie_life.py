@@ -10,6 +10,7 @@ from pixeld.domain.tokens import Keyring
 from pixeld.settings import Settings
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 
 NOW_S, DAY_S = 1_800_000_000, 86_400
@@ -29,7 +30,7 @@ def set_cookies(window_days, cookie_days, holds):
     shop = Client("shop", "Shop", "https://shop.example/", window_days=window_days)
     snapshot = Snapshot(1, {"shop": shop}, {"blog": Partner("blog", "Blog")}, {("shop", "blog"): Status.APPROVED})
     tracker = Tracker(
-        snapshot, KEYS, Replies(None), Visitors(lambda n: b"s" * n), lambda n: b"12345678", *NAMES, cookie_days=cookie_days
+        snapshot, KEYS, Replies(None), Visitors(lambda n: b"s" * n), lambda n: b"12345678", Cookies(*NAMES), cookie_days=cookie_days
     )
     for path, name in ((f"/t/shop/l.gif?click={clicked(0)}", NAMES[1]), ("/t/shop/c/blog", NAMES[0])):
         header = f"{name}={'.'.join(map(clicked, holds))}"

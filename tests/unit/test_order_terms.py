@@ -8,10 +8,12 @@ from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.domain.tokens import Keyring
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Browser, Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 
 NOW_MS = 1_800_000_000_999  # 2027-01-15
 KEYS = Keyring({1: b"k" * 32}, 1)
+COOKIES = Cookies("pxref", "pxref-landing")
 CHROME = Browser.of("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36", "de", ahead=False)
 
 
@@ -21,7 +23,7 @@ def ordered(query, partner="blog", own=(), **fields):
     members = {("shop", "blog"): Status.APPROVED, ("shop", "deals"): Status.APPROVED}
     partners = {name: Partner(name, name) for name in ("blog", "deals")}
     snapshot = Snapshot(1, {"shop": shop}, partners, members, {("shop", "blog"): own} if own else {})
-    tracker = Tracker(snapshot, KEYS, Replies(None), Visitors(lambda n: b"s" * n), lambda n: b"r" * n)
+    tracker = Tracker(snapshot, KEYS, Replies(None), Visitors(lambda n: b"s" * n), lambda n: b"r" * n, COOKIES)
     click = KEYS.sign("shop", partner, NOW_MS // 1000 - 60, b"12345678") if partner else ""
     facts = ("GET", f"/t/shop/o.gif?order=1&click={click}&{query}", "", CHROME, "192.0.2.1", "", NOW_MS)
     ((kind, values),) = decode(tracker.answer(facts)[1])

@@ -10,11 +10,11 @@ from pixeld.domain import optout
 from pixeld.domain.registry import Client, Partner, Snapshot
 from pixeld.domain.tokens import Keyring
 from pixeld.errors import Unavailable, WarehouseAway
+from pixeld.tracking.cookies import Cookies
 from pixeld.web import house, public, tracking, visitor
 from pixeld.web.desk import Desk
 from pixeld.web.origin import Origin
 from pixeld.web.rate import Limiter
-from pixeld.web.visitor.cookies import Jar
 from pixeld.web.visitor.keys import FRAMES
 from tests.fakes import MemoryIntake
 from tests.portal import FORM, XHTML, Page, flaws
@@ -27,7 +27,7 @@ SHOPS = {
     "quiet": Client("quiet", "Quiet", "https://quiet.example/", listed=False),
 }
 PARTNERS = {"blog": Partner("blog", "A <b>blog</b>")}
-JAR = Jar("pxref", "pxref-landing")
+COOKIES = Cookies("pxref", "pxref-landing")
 OWN = {"Sec-Fetch-Site": "same-origin"}
 GONE = "; Max-Age=0; Secure; HttpOnly; SameSite=None"
 DELETED = [f"pxref=; Path=/t/acme/{GONE}", f"pxref-landing=; Path=/{GONE}; Partitioned"]
@@ -80,7 +80,7 @@ async def browse(aiohttp_client, clock):
     registry, intake = SimpleNamespace(snapshot=Snapshot(1, SHOPS, PARTNERS)), MemoryIntake(lambda settle: settle())
     affinities, limiter = Affinities(), Limiter(visitor.PER_S, visitor.BURST, lambda: clock() / 1000)
     app = house.application(Origin())
-    visitor.add_routes(app, visitor.Services(registry, affinities, limiter, KEYS, JAR, P3P, honour_dnt=True))
+    visitor.add_routes(app, visitor.Services(registry, affinities, limiter, KEYS, COOKIES, P3P, honour_dnt=True))
     public.add_routes(app, p3p=False, https=True)
     tracking.add_routes(app, Desk(tracker(), intake, Metrics(), clock, Origin()))
     client = await aiohttp_client(app)

@@ -14,6 +14,7 @@ from pixeld.metrics import Metrics
 from pixeld.settings import Settings
 from pixeld.tracking.answer import Tracker
 from pixeld.tracking.audience import Visitors
+from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.replies import Replies
 from pixeld.web import server, tracking
 from pixeld.web.certificates import Certificate
@@ -24,6 +25,7 @@ from tests.wire.peer import PATIENCE_S, Peer
 
 P3P = 'policyref="/w3c/p3p.xml", CP="NON DSP"'
 KEYS = Keyring({3: b"sixteen bytes or more"}, 3)
+COOKIES = Cookies("pxref", "pxref-landing")
 DAY_S = 86_400
 
 CLIENTS = (
@@ -95,7 +97,7 @@ class World:
 
 def tracker(snapshot=SNAPSHOT):
     numbers = itertools.count(1)
-    return Tracker(snapshot, KEYS, Replies(P3P), Visitors(lambda n: b"s" * n), lambda n: next(numbers).to_bytes(n))
+    return Tracker(snapshot, KEYS, Replies(P3P), Visitors(lambda n: b"s" * n), lambda n: next(numbers).to_bytes(n), COOKIES)
 
 
 async def until(true):

@@ -1,4 +1,4 @@
-"""What a browser's cookies say of its visitor's clicks to one client, and the headers that delete them."""
+"""What a browser's cookies say of its visitor's clicks to one client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pixeld.domain import referral
 from pixeld.domain.registry import Client, Partner
 from pixeld.domain.tokens import Keyring
+from pixeld.tracking.cookies import Cookies
 
 _DAY_S = 86_400
 
@@ -35,17 +36,10 @@ class Held:
         """When the newest click stops to count, and the browser drops it (seconds since 1970)."""
         return max((click.until_s for click in self.clicks), default=0)
 
-
-@dataclass(frozen=True, slots=True)
-class Jar:
-    """The cookies that a server sets, by their names: a click's, and the landing page's."""
-
-    referral: str
-    landing: str
-
-    def held(self, header: str, keys: Keyring, client: Client, partners: Mapping[str, Partner]) -> Held:
+    @classmethod
+    def of(cls, header: str, cookies: Cookies, keys: Keyring, client: Client, partners: Mapping[str, Partner]) -> Held:
         """What a `Cookie` header says about this client."""
-        own, landed = referral.read(header, self.referral), referral.read(header, self.landing)
+        own, landed = referral.read(header, cookies.referral), referral.read(header, cookies.landing)
         window_s = client.window_days * _DAY_S
         clicks = []
         for click_id in dict.fromkeys((*own, *landed)):
@@ -55,12 +49,7 @@ class Jar:
                 clicks.append(Click(click_id, name, at_s, at_s + window_s))
         # The landing page's cookie is sent to every client's path, and what doesn't verify in it may be another one's.
         unreadable = sum(keys.verify(click_id, client.id) is None for click_id in own)
-        sent = {pair.partition("=")[0].strip(" \t") for pair in header.split(";")} & {self.referral, self.landing}
-        if self.referral in sent and not own:
+        sent = frozenset(name for name in cookies if referral.held(header, name))
+        if cookies.referral in sent and not own:
             unreadable += 1
-        return Held(tuple(sorted(clicks, key=lambda click: -click.at_s)), unreadable, frozenset(sent))
-
-    def deletions(self, client: str) -> tuple[str, str]:
-        """The `Set-Cookie` headers after which a browser holds nothing of this client."""
-        gone = "Max-Age=0; Secure; HttpOnly; SameSite=None"
-        return f"{self.referral}=; Path=/t/{client}/; {gone}", f"{self.landing}=; Path=/; {gone}; Partitioned"
+        return cls(tuple(sorted(clicks, key=lambda click: -click.at_s)), unreadable, sent)

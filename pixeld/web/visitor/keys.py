@@ -8,8 +8,8 @@ from aiohttp.web import AppKey
 
 from pixeld.domain.ports import Affinities, Registry
 from pixeld.domain.tokens import Keyring
+from pixeld.tracking.cookies import Cookies
 from pixeld.web.rate import Limiter
-from pixeld.web.visitor.cookies import Jar
 
 FRAMES = 24  #: shops on one page, each in a frame of its own
 PER_S, BURST = 2.0, 4 * FRAMES  #: shops' pages for one address: on average, and at once
@@ -25,7 +25,7 @@ class Services:
     affinities: Affinities
     limiter: Limiter
     keys: Keyring
-    jar: Jar
+    cookies: Cookies
     p3p: str | None
     honour_dnt: bool
 

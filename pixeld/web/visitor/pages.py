@@ -85,7 +85,7 @@ async def choose_at_shop(request: web.Request) -> web.Response:
         held = _held(request, client)
         await _forget(request, client, held, await _bought(request, client, held))
     if wanted in (OUT, DELETE):
-        cookies += request.app[SERVICES].jar.deletions(client.id)
+        cookies += request.app[SERVICES].cookies.deletions(client.id)
     card = "&view=card" if _card(request) else ""
     return see_other(request, f"{request.path}?done={wanted}{card}", *cookies)
 
@@ -97,14 +97,14 @@ async def _with_held(request: web.Request, template: str, client: Client) -> web
     if gone:
         await _forget(request, client, held, bought)
     response = rendering.page(request, template, client=client, held=held, bought=bought, gone=gone, card=_card(request))
-    for cookie in services.jar.deletions(client.id) if gone else ():
+    for cookie in services.cookies.deletions(client.id) if gone else ():
         response.headers.add(hdrs.SET_COOKIE, cookie)
     return response
 
 
 def _held(request: web.Request, client: Client) -> Held:
     services = request.app[SERVICES]
-    return services.jar.held(cookies(request.headers), services.keys, client, _snapshot(request).partners)
+    return Held.of(cookies(request.headers), services.cookies, services.keys, client, _snapshot(request).partners)
 
 
 async def _bought(request: web.Request, client: Client, held: Held) -> list[str] | None:
