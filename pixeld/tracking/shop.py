@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pixeld.domain import landing
 from pixeld.domain.commission import Terms, rates
 from pixeld.domain.consent import SILENCE, Mode, decide
 from pixeld.domain.registry import Client
 from pixeld.tracking.cookies import Cookies
+from pixeld.tracking.query import url_text
 from pixeld.tracking.replies import Replies
 
 _DAY_S = 86_400
@@ -44,3 +46,8 @@ class Shop:
         self.beacon = replies.gif_with_cookie(cookies.of_page(self.cookie_s))
         #: What is decided about a request without signals; empty where that depends on the country.
         self.verdict = "" if client.consent == Mode.REQUIRE else str(decide(SILENCE, client.consent, client.consent_where, ""))
+
+    def deep_link(self, values: dict[str, str]) -> bytes | None:
+        """Where `u` leads, if it leads to the shop."""
+        url = url_text(values["u"]) if "u" in values else ""
+        return url.encode() if landing.allowed(url, self.hosts) else None

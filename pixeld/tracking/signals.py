@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from pixeld.domain import optout
-from pixeld.domain.consent import Say, Signals
+from pixeld.domain.consent import Say, Signals, decide
+from pixeld.domain.registry import Client
 from pixeld.tracking import gpp, tcf
 from pixeld.tracking.audience import Browser
+from pixeld.tracking.facts import Facts
 from pixeld.tracking.query import form_text, url_text
 
 #: The query's parameters that are signals.
@@ -35,6 +38,20 @@ def read(
         us_privacy=_strictly(_us_privacy, said),
         consent=_strictly(_consent, said),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decides whether visitors may be tracked. `vendor` is the operator's own id on the IAB's list, or 0."""
+
+    honour_dnt: bool
+    vendor: int
+
+    def verdict(self, facts: Facts, client: Client, query: str, purposes: Collection[int] = tcf.REFERRAL) -> str:
+        """The Verdict on a request to a client, for these purposes."""
+        _, _, cookie, browser, _, country, _ = facts
+        said = read(query, cookie, browser, honour_dnt=self.honour_dnt, vendor=self.vendor, purposes=purposes)
+        return str(decide(said, client.consent, client.consent_where, country))
 
 
 class _Said:

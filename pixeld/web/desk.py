@@ -13,9 +13,9 @@ from multidict import MultiMapping, istr
 from pixeld.domain.events import CLICK, IMPRESSION, Drop
 from pixeld.domain.ports import Intake
 from pixeld.metrics import Metrics
-from pixeld.tracking.answer import Answer, NotTracking, Tracker
+from pixeld.tracking.answer import NotTracking, Tracker
 from pixeld.tracking.audience import Browser
-from pixeld.tracking.replies import Reply
+from pixeld.tracking.replies import Answer, Reply
 from pixeld.web.origin import Origin, Peer
 from pixeld.web.rate import Limiter
 

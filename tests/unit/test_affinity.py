@@ -8,7 +8,7 @@ from pixeld.domain import affinity
 from pixeld.domain.events import decode
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
 from pixeld.errors import BadInput
-from pixeld.tracking.audience import Browser
+from pixeld.tracking.audience import Browser, Visitors
 from tests.conftest import START_MS
 from tests.consent import gpp, tc
 from tests.wire.conftest import KEYS, tracker
@@ -67,7 +67,7 @@ def test_what_is_kept(query, kept):
     assert list(events) == ["order", "affinity"]
     assert events["affinity"] == {
         "at_ms": START_MS, "client": "shop", "partner": "blog", "click_id": CLICK_ID["shop"],
-        "visitor": tracker(None)._visitors.number("shop", "192.0.2.1", CHROME, START_MS), "categories": kept,
+        "visitor": Visitors(lambda n: b"s" * n).number("shop", "192.0.2.1", CHROME, START_MS), "categories": kept,
     }  # fmt: skip
     assert events["order"]["click_id"] == CLICK_ID["shop"]
 

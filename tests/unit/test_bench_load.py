@@ -145,8 +145,8 @@ REPLIES = Replies('CP="NOI"')
     ("head", "found"),
     [
         pytest.param(REPLIES.ok.head[:-2], (200, "ok", 43, "", False), id="a stored pixel"),
-        pytest.param(REPLIES.gif_dropped("bad_amount").head[:-2], (200, "bad_amount", 43, "", False), id="a dropped one"),
-        pytest.param(REPLIES.gif_unavailable("not_durable").head[:-2], (503, "not_durable", 43, "", False), id="a 503"),
+        pytest.param(REPLIES.dropped["bad_amount"].head[:-2], (200, "bad_amount", 43, "", False), id="a dropped one"),
+        pytest.param(REPLIES.unavailable["not_durable"].head[:-2], (503, "not_durable", 43, "", False), id="a 503"),
         pytest.param(
             b"HTTP/1.1 302 Found\r\nX-Pixeld: ok\r\nSet-Cookie: pxref=a.b; Path=/\r\nContent-Length: 0",
             (302, "ok", 0, "pxref=a.b", False),
