@@ -45,14 +45,15 @@ def escaped(url: str) -> str:
     return quote(url, safe="%-._~:/?#[]@!$&'()*+,;=")
 
 
-def with_parameter(url: str, name: str, value: str) -> str:
-    """`url` with `name=value` added at the end of its query; everything else, the fragment included, byte for byte.
+def around(url: str, name: str) -> tuple[str, str]:
+    """What stands before and after the value when a parameter `name` is added at the end of the query of `url`: everything
+    else, the fragment included, byte for byte.
 
-    `name` and `value` must need no escaping (a click parameter and a click id never do).
+    `name` and the value must need no escaping (a click parameter and a click id never do).
     """
     rest, hash_, fragment = url.partition("#")
     separator = "?" if "?" not in rest else "" if rest.endswith(("?", "&")) else "&"
-    return f"{rest}{separator}{name}={value}{hash_}{fragment}"
+    return f"{rest}{separator}{name}=", f"{hash_}{fragment}"
 
 
 def tracking_link(base: str, client: str, partner: str, query: Mapping[str, str]) -> str:

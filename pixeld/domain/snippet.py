@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from pixeld.domain import affinity
-from pixeld.domain.landing import with_parameter
+from pixeld.domain.landing import around
 
 CONSENT = (
     "Where you ask visitors for consent, put the answer at the end of each address: &consent=1 for yes, &consent=0 for no, or "
@@ -40,7 +40,7 @@ def image(url: str) -> str:
 
 def values(currency: str, landing_url: str, click_param: str, *, stateless: bool) -> list[tuple[str, str]]:
     """The words of the addresses, and what the shop puts in for each, URL-encoded."""
-    arrival = with_parameter(landing_url, click_param, "<click id>")
+    arrival = "<click id>".join(around(landing_url, click_param))
     without = (
         "Without it no partner is credited: your programme works without cookies."
         if stateless

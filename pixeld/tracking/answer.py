@@ -161,8 +161,8 @@ class Tracker:
             member = partner in shop.approved
             if kind is CLICK:
                 before, after = shop.redirect_bare
-                deep_link = shop.deep_link(values) if member else None
-                reply = Reply(b"%s%s%s" % (before, shop.landing if deep_link is None else deep_link, after), b"")
+                target = (member and shop.deep_link(values)) or shop.client.landing_url
+                reply = Reply(f"{before}{target}{after}".encode(), b"")
             line = encode((REFUSAL.code, now_ms, shop.client.id, partner if member else "", kind.name, verdict))
         if shop.client.categories:
             own = (click for click in self._cookies.clicks(cookie) if self._keys.verify(click, shop.client.id))

@@ -36,30 +36,29 @@ class Clicks:
         method, _, cookie, browser, address, country, now_ms = facts
         client = shop.client
         quality = _quality(shop, partner, method, browser)
-        target = shop.landing
+        deep_link = ""
         if "u" in values and quality != _NOT_A_MEMBER:
             deep_link = shop.deep_link(values)
-            if deep_link is not None:
-                target = deep_link
-            elif quality in (_HUMAN, _BOT):
+            if not deep_link and quality in (_HUMAN, _BOT):
                 quality = _BAD_DEEP_LINK
         if quality in _NO_REFERRAL:
             click_id = visit = ""
             before, after = shop.redirect_bare
-            head = b"%s%s%s" % (before, target, after)
+            head = f"{before}{deep_link or client.landing_url}{after}"
         else:
-            click_id = self._keys.sign(client.id, partner, now_ms // 1000, self._random(NONCE_BYTES))
-            url = landing.with_parameter(target.decode(), client.click_param, click_id)
+            now_s = now_ms // 1000
+            click_id = self._keys.sign(client.id, partner, now_s, self._random(NONCE_BYTES))
+            to, fragment = landing.around(deep_link, client.click_param) if deep_link else shop.arrival
             if client.stateless:
                 visit = ""
                 before, after = shop.redirect_bare
-                head = b"%s%s%s" % (before, url.encode(), after)
+                head = f"{before}{to}{click_id}{fragment}{after}"
             else:
                 earlier = referral.read(cookie, self._cookie)
                 visit = "returning" if earlier else "new"
-                clicks = referral.write(click_id, earlier, now_ms // 1000 - shop.cookie_s)
+                clicks = referral.write(click_id, earlier, now_s - shop.cookie_s)
                 before, between, after = shop.redirect
-                head = b"%s%s%s%s%s" % (before, url.encode(), between, clicks.encode(), after)
+                head = f"{before}{to}{click_id}{fragment}{between}{clicks}{after}"
         visitor = self._visitors.number(client.id, address, browser.user_agent, now_ms)
         labels = NO_LABELS if quality == _NOT_A_MEMBER else read_labels(values, plain)  # no agreement, nobody to label for
         line = encode(
@@ -68,7 +67,7 @@ class Clicks:
                 *labels, country, *browser.audience, visit,
             )
         )  # fmt: skip
-        return Reply(head, b""), line, (CLICK.name, quality)
+        return Reply(head.encode(), b""), line, (CLICK.name, quality)
 
     def impression(self, facts: Facts, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str) -> Answer:
         """The GIF."""

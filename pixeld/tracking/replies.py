@@ -90,24 +90,21 @@ class Replies:
         before, after = cookie
         return _200 + _OK + _SET_COOKIE + before.encode(), f"{after}\r\n".encode() + self._gif
 
-    def redirect_parts(self, cookie: tuple[str, str]) -> tuple[bytes, bytes, bytes]:
-        """What stands before the target, between target and cookie value, and after it."""
+    def redirect_parts(self, cookie: tuple[str, str]) -> tuple[str, str, str]:
+        """A redirect's head: what stands before the target, between target and cookie value, and after it."""
         before, after = cookie
         tail = (
             self._common + b"Referrer-Policy: strict-origin-when-cross-origin\r\n"
             b"X-Robots-Tag: noindex, nofollow\r\nContent-Length: 0\r\n"
         )
-        return (
-            _302 + _OK + b"Location: ",
-            b"\r\n" + _SET_COOKIE + before.encode(),
-            f"{after}\r\n".encode() + tail,
-        )
+        head = _302 + _OK + b"Location: "
+        return head.decode(), f"\r\n{_SET_COOKIE.decode()}{before}", f"{after}\r\n{tail.decode()}"
 
     @staticmethod
-    def without_cookie(parts: tuple[bytes, bytes, bytes]) -> tuple[bytes, bytes]:
+    def without_cookie(parts: tuple[str, str, str]) -> tuple[str, str]:
         """The same redirect without a cookie: what stands before the target and after it."""
         before, _, after = parts
-        return before, after[after.index(b"\r\n") :]
+        return before, after[after.index("\r\n") :]
 
     def _text(self, head: bytes, text: str) -> Reply:
         body = text.encode() + b"\n"

@@ -19,7 +19,7 @@ class Shop:
     """One client, with everything computed that doesn't depend on a request."""
 
     __slots__ = (
-        "approved", "beacon", "client", "common", "cookie_s", "hosts", "landing", "lock_s", "own", "redirect", "redirect_bare",
+        "approved", "arrival", "beacon", "client", "common", "cookie_s", "hosts", "lock_s", "own", "redirect", "redirect_bare",
         "verdict", "window_s",
     )  # fmt: skip
 
@@ -40,14 +40,15 @@ class Shop:
         #: How long cookies keep a click: for as long as an order may count for it, if the privacy policy allows that.
         self.cookie_s = self.window_s if cookie_days is None else min(self.window_s, cookie_days * _DAY_S)
         self.hosts = client.hosts
-        self.landing = client.landing_url.encode()
+        #: The landing page, around a click id.
+        self.arrival = landing.around(client.landing_url, client.click_param)
         self.redirect = replies.redirect_parts(cookies.of_client(client.id, self.cookie_s))
         self.redirect_bare = replies.without_cookie(self.redirect)
         self.beacon = replies.gif_with_cookie(cookies.of_page(self.cookie_s))
         #: What is decided about a request without signals; empty where that depends on the country.
         self.verdict = "" if client.consent == Mode.REQUIRE else str(decide(SILENCE, client.consent, client.consent_where, ""))
 
-    def deep_link(self, values: dict[str, str]) -> bytes | None:
-        """Where `u` leads, if it leads to the shop."""
+    def deep_link(self, values: dict[str, str]) -> str:
+        """Where `u` leads, if it leads to the shop; empty otherwise."""
         url = url_text(values["u"]) if "u" in values else ""
-        return url.encode() if landing.allowed(url, self.hosts) else None
+        return url if landing.allowed(url, self.hosts) else ""

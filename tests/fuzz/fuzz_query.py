@@ -67,7 +67,7 @@ def leads_to_the_shop(url):
         assert re.match(r"(?i)https?://(?:shop\.example|m\.shop\.example|shop\.example:8443)(?:[/?#]|\Z)", url)
         assert URL(url, encoded=True).host in ("shop.example", "m.shop.example")
         assert not re.search(r"[^!-~]|[\\<>\"^`{|}]", url) and len(url) <= landing.MAX_BYTES
-        added = landing.with_parameter(url, "pxid", "A")
+        added = "A".join(landing.around(url, "pxid"))
         assert added.replace("?pxid=A", "", 1) == url or added.replace("&pxid=A", "", 1) == url or added.replace("pxid=A", "", 1) == url
         assert URL(added, encoded=True).raw_query_string.endswith("pxid=A")
         assert URL(added, encoded=True).raw_fragment == URL(url, encoded=True).raw_fragment

@@ -94,4 +94,4 @@ def test_whatever_is_allowed_is_read_alike_by_another_parser(rest):
     ],
 )
 def test_one_parameter_is_added_and_nothing_else_changes(url, expected):
-    assert landing.with_parameter(url, "pxid", "T") == expected
+    assert "T".join(landing.around(url, "pxid")) == expected
