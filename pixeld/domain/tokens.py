@@ -29,6 +29,7 @@ _TEXT = 32  # base64 characters of head and tag; 24 bytes need no padding and ha
 ID = r"[a-z0-9][a-z0-9-]{0,31}"  # ids of clients and partners
 SYNTAX = rf"[A-Za-z0-9_-]{{{_TEXT}}}{ID}"
 _TO_URL = bytes.maketrans(b"+/", b"-_")
+_HEAD = Struct(f">BI{NONCE_BYTES}s").pack
 _CLICKED_AT = Struct(">I").unpack_from
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")  # "!" is in no alphabet
 
@@ -72,7 +73,7 @@ class Keyring:
     def sign(self, client: str, partner: str, clicked_at: int, nonce: bytes) -> str:
         """A new click id. `nonce` is NONCE_BYTES of fresh randomness."""
         first = self._current
-        head = first.to_bytes() + clicked_at.to_bytes(4) + nonce
+        head = _HEAD(first, clicked_at, nonce)
         tag = self._keyed[first].copy()
         tag.update(head + f"{client}/{partner}".encode())  # "/" is in no id: (client, partner) has one spelling
         return binascii.b2a_base64(head + tag.digest(), newline=False).translate(_TO_URL).decode() + partner
