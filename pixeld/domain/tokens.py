@@ -14,13 +14,14 @@ over a network. At most 64 characters of `[A-Za-z0-9_-]`.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
 from struct import Struct
 
 VERSION = 1
 NONCE_BYTES = 8
+_AT_ONCE = 512
 MAX_LENGTH = 64
 _TAG_BYTES = 11
 _HEAD_BYTES = 13
@@ -43,6 +44,14 @@ def claimed_at(click_id: str) -> int:
     """When a well-formed click id says that its click was, in seconds since 1970; whether that is true, `verify` knows."""
     clicked_at: int = _CLICKED_AT(binascii.a2b_base64(click_id[:8].encode().translate(_FROM_URL)), 1)[0]
     return clicked_at
+
+
+def nonces(random: Callable[[int], bytes]) -> Iterator[bytes]:
+    """A nonce for each click id, of what `random(n)` gives: many at once, as to ask the kernel takes 0.3 µs."""
+    while True:
+        many = random(_AT_ONCE * NONCE_BYTES)
+        for at in range(0, len(many), NONCE_BYTES):
+            yield many[at : at + NONCE_BYTES]
 
 
 class Keyring:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pixeld.domain import landing, referral
 from pixeld.domain.events import CLICK, IMPRESSION, Quality, encode
-from pixeld.domain.tokens import NONCE_BYTES, Keyring
+from pixeld.domain.tokens import Keyring, nonces
 from pixeld.tracking.audience import Browser, Visitors
 from pixeld.tracking.cookies import Cookies
 from pixeld.tracking.facts import Facts
@@ -23,12 +23,12 @@ _NO_REFERRAL = (_NOT_A_MEMBER, _HEAD, _PREFETCH)
 class Clicks:
     """Answers partners' links and banners. `random(n)` gives n unguessable bytes."""
 
-    __slots__ = ("_cookie", "_keys", "_ok", "_random", "_visitors")
+    __slots__ = ("_cookie", "_keys", "_nonce", "_ok", "_visitors")
 
     def __init__(
         self, keys: Keyring, replies: Replies, visitors: Visitors, cookies: Cookies, random: Callable[[int], bytes]
     ) -> None:
-        self._keys, self._visitors, self._random = keys, visitors, random
+        self._keys, self._visitors, self._nonce = keys, visitors, nonces(random).__next__
         self._cookie, self._ok = cookies.referral, replies.ok
 
     def click(self, facts: Facts, shop: Shop, partner: str, values: dict[str, str], plain: bool, verdict: str) -> Answer:
@@ -47,7 +47,7 @@ class Clicks:
             head = f"{before}{deep_link or client.landing_url}{after}"
         else:
             now_s = now_ms // 1000
-            click_id = self._keys.sign(client.id, partner, now_s, self._random(NONCE_BYTES))
+            click_id = self._keys.sign(client.id, partner, now_s, self._nonce())
             to, fragment = landing.around(deep_link, client.click_param) if deep_link else shop.arrival
             if client.stateless:
                 visit = ""

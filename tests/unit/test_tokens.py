@@ -1,5 +1,6 @@
 """Click ids: what is signed is verified, for its client only, and nothing else ever is."""
 
+import itertools
 import re
 from string import ascii_letters, digits
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixeld.domain.tokens import MAX_LENGTH, Keyring, claimed_at
+from pixeld.domain.tokens import MAX_LENGTH, NONCE_BYTES, Keyring, claimed_at, nonces
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 KEYS = Keyring({0: KEY}, 0)
@@ -93,3 +94,9 @@ def test_unusable_keys_are_refused(keys, current):
 
 def test_keys_never_print():
     assert "kkk" not in repr(KEYS)
+
+
+def test_each_nonce_is_given_once_in_the_order_in_which_it_was_drawn():
+    drawn = itertools.count()
+    found = nonces(lambda n: b"".join(next(drawn).to_bytes(NONCE_BYTES) for _ in range(n // NONCE_BYTES)))
+    assert [int.from_bytes(each) for each in itertools.islice(found, 2000)] == [*range(2000)]

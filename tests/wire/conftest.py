@@ -9,7 +9,7 @@ import uvloop
 from aiohttp import web
 
 from pixeld.domain.registry import Client, Partner, Snapshot, Status
-from pixeld.domain.tokens import Keyring
+from pixeld.domain.tokens import NONCE_BYTES, Keyring
 from pixeld.metrics import Metrics
 from pixeld.settings import Settings
 from pixeld.tracking.answer import Tracker
@@ -97,7 +97,11 @@ class World:
 
 def tracker(snapshot=SNAPSHOT):
     numbers = itertools.count(1)
-    return Tracker(snapshot, KEYS, Replies(P3P), Visitors(lambda n: b"s" * n), lambda n: next(numbers).to_bytes(n), COOKIES)
+
+    def random(n):
+        return b"".join(next(numbers).to_bytes(NONCE_BYTES) for _ in range(n // NONCE_BYTES))
+
+    return Tracker(snapshot, KEYS, Replies(P3P), Visitors(lambda n: b"s" * n), random, COOKIES)
 
 
 async def until(true):
