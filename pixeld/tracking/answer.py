@@ -156,7 +156,7 @@ class Tracker:
         cookie, now_ms = facts[2], facts[6]
         reply, line, counted = self._replies.ok, None, (kind.name, verdict)
         if kind is ORDER:
-            reply, line, counted = self._order(facts, shop, values, plain, verdict, read=False)
+            reply, line, counted = self._order(facts, shop, values, plain, verdict)
         elif kind is not LANDING:
             member = partner in shop.approved
             if kind is CLICK:

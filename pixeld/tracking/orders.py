@@ -5,7 +5,7 @@ from __future__ import annotations
 from pixeld.domain import affinity, money, referral
 from pixeld.domain.attribution import attribute
 from pixeld.domain.commission import commission_minor
-from pixeld.domain.consent import EXPLICIT
+from pixeld.domain.consent import EXPLICIT, REFUSED
 from pixeld.domain.events import AFFINITY, ORDER, TEST_ORDER, Drop, Kind, Quality, encode
 from pixeld.domain.orders import MAX_COUPON, MAX_ID
 from pixeld.domain.tokens import Keyring
@@ -31,10 +31,8 @@ class Orders:
     def __init__(self, keys: Keyring, replies: Replies, visitors: Visitors, cookies: Cookies, judge: Judge) -> None:
         self._keys, self._replies, self._visitors, self._cookies, self._judge = keys, replies, visitors, cookies, judge
 
-    def order(
-        self, facts: Facts, shop: Shop, values: dict[str, str], plain: bool, verdict: str, *, read: bool = True
-    ) -> Answer:
-        """An order; unless `read`, nothing of the visitor is."""
+    def order(self, facts: Facts, shop: Shop, values: dict[str, str], plain: bool, verdict: str) -> Answer:
+        """An order; with a `verdict` that refuses, nothing of the visitor is read."""
         method, _, cookie, browser, address, country, now_ms = facts
         kind, client, get = ORDER, shop.client, values.get
         if method == "HEAD":
@@ -63,14 +61,15 @@ class Orders:
         except ValueError:
             return self._refuse(kind, Drop.BAD_AMOUNT)
         audience, now_s = browser.audience, now_ms // 1000
-        if read:
+        allowed = verdict not in REFUSED
+        if allowed:
             clicks = [] if client.stateless else self._cookies.clicks(cookie)
         else:
             click, clicks, country, audience = "", [], "", _NO_AUDIENCE
         partner, clicked_at, click_id, earned_by = attribute(
             self._keys, click, clicks, client.id, now_s, shop.window_s, shop.approved
         )
-        quality = _BOT if read and browser.bot else _HUMAN
+        quality = _BOT if allowed and browser.bot else _HUMAN
         line = encode(
             (
                 kind.code,
