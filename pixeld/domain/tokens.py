@@ -94,7 +94,8 @@ class Keyring:
             return None
         try:
             raw = binascii.a2b_base64(text[:_TEXT].encode().translate(_FROM_URL), strict_mode=True)
-            said = f"{client}/{text[_TEXT:]}".encode()
+            partner = text[_TEXT:]
+            said = f"{client}/{partner}".encode()
         except ValueError:
             return None
         keyed = self._keyed.get(raw[0])
@@ -104,4 +105,4 @@ class Keyring:
         tag.update(raw[:_HEAD_BYTES] + said)
         if not compare_digest(tag.digest(), raw[_HEAD_BYTES:]):
             return None
-        return text[_TEXT:], _CLICKED_AT(raw, 1)[0]
+        return partner, _CLICKED_AT(raw, 1)[0]
