@@ -65,11 +65,16 @@ def running(tmp_path_factory):
 
 
 async def migrated(warehouse, wanted=None):
-    """`migrations.apply`, again and again until it is done. Each statement waits 3 s for a server that is down."""
-    async with asyncio.timeout(100):
+    """`migrations.apply`, until it is done. Each statement waits 3 s for a server that is down."""
+    return await again(lambda: migrations.apply(warehouse, wanted), 100)
+
+
+async def again(work, seconds=40):
+    """What `work` returns as soon as nothing that it needs is away."""
+    async with asyncio.timeout(seconds):
         while True:
             try:
-                return await migrations.apply(warehouse, wanted)
+                return await work()
             except WarehouseAway:
                 await asyncio.sleep(0.1)
 
@@ -117,12 +122,7 @@ async def stored(warehouse, client, kind=CLICK):
 
 
 async def settled(warehouse):
-    async with asyncio.timeout(40):
-        while True:
-            try:
-                return await warehouse.settled()
-            except WarehouseAway:
-                await asyncio.sleep(0.1)
+    return await again(warehouse.settled)
 
 
 async def insert(warehouse, rows, kind=CLICK, token="the same"):
