@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from bench import connections, flush, growth, latency, load, peers, query, regression, soak, workers
+from bench import connections, flush, growth, latency, load, peers, profile, query, regression, soak, workers
 
 _COMMANDS = {
     "peers": peers,
@@ -19,6 +19,7 @@ _COMMANDS = {
     "soak": soak,
     "regression": regression,
     "workers": workers,
+    "profile": profile,
 }
 
 

@@ -46,11 +46,17 @@ def unpin(pid: int) -> None:
 
 def cpu_s(pids: Iterable[int]) -> float:
     """CPU seconds that processes have used so far: user and system, all threads."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+    return sum(_used_s(Path(f"/proc/{pid}/stat")) for pid in pids)
+
+
+def loop_cpu_s(pid: int) -> float:
+    """CPU seconds that a process's first thread has used so far, which is its event loop's."""
+    return _used_s(Path(f"/proc/{pid}/task/{pid}/stat"))
+
+
+def _used_s(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def resident_mib(pids: Iterable[int]) -> float:
