@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pixeld.domain.orders import OrderStatus
 from pixeld.domain.report_rows import (
     MAX_ROWS,
     Sales,
@@ -49,6 +50,7 @@ _EXPRESSIONS = {dimension: dimension.value for dimension in Dimension} | {
     Dimension.DAY: "toUInt16(toDate(at, {tz:String}))",
     Dimension.MONTH: "toYYYYMM(at, {tz:String})",
 }
+_STATUSES = "'Enum8({})'".format(", ".join(rf"\'{status}\' = {number}" for number, status in enumerate(OrderStatus)))
 _WINDOW_S = 401 * 86_400  # a membership's window is at most 400 days; a click cannot have earned a later order
 
 
@@ -167,6 +169,7 @@ class Reports:
             "{{status}}": status,
             "{{chosen}}": f"{{{{{chosen}}}}}",
             "{{decided}}": statement("decided_orders"),
+            "{{statuses}}": _STATUSES,
             "{{orders}}": statement("standing_orders"),
         }
         sql = statement(report)
