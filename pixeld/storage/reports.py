@@ -171,6 +171,7 @@ class Reports:
             "{{decided}}": statement("decided_orders"),
             "{{statuses}}": _STATUSES,
             "{{orders}}": statement("standing_orders"),
+            "{{repeated}}": statement("repeated_orders"),
         }
         sql = statement(report)
         for placeholder, text in parts.items():  # in this order: a text may hold one that comes later

@@ -5,15 +5,7 @@
     SELECT client, order_id, order_key, second_key, partner, click_id, at_ms, at AS ordered_at, amount_minor, commission_minor, locks_at,
         currency, quality, country, device, browser, os, language
     FROM order_events
-    WHERE order_key NOT IN
-        (
-            SELECT order_key
-            FROM order_events
-            WHERE ({scope:String} != 'client' OR client = {scope_id:String})
-                AND ({client:String} = '' OR client = {client:String})
-            GROUP BY order_key
-            HAVING count() > 1
-        )
+    WHERE order_key NOT IN {{repeated}}
         AND at >= toDateTime({from_s:UInt32}, 'UTC')
         AND at < toDateTime({until_s:UInt32}, 'UTC')
         AND ({scope:String} = 'operator'
@@ -25,15 +17,7 @@
     SELECT client, order_id, order_key, second_key, partner, click_id, at_ms, ordered_at, amount_minor, commission_minor, locks_at,
         currency, quality, country, device, browser, os, language
     FROM orders
-    WHERE order_key IN
-        (
-            SELECT order_key
-            FROM order_events
-            WHERE ({scope:String} != 'client' OR client = {scope_id:String})
-                AND ({client:String} = '' OR client = {client:String})
-            GROUP BY order_key
-            HAVING count() > 1
-        )
+    WHERE order_key IN {{repeated}}
         AND ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
         AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
         AND ({scope:String} = 'operator'
