@@ -33,6 +33,7 @@ _COMMANDS = {
     "account": "account",
     "mail": "mail",
     "policy": "policy",
+    "audit": "audit",
     "vault": "vault",
     "privacy": "privacy",
     "link": "link",

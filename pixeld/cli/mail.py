@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from pixeld.cli.options import server_options
-from pixeld.cli.output import json_option, print_json, table, text
+from pixeld.cli.output import json_option, moment, print_json, table, text
 
 if TYPE_CHECKING:
     from pixeld.cli.server import Server
@@ -29,7 +28,7 @@ def list_(server: Server, count: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found["mails"]:
-        rows = [{**mail, "at": _time(mail["at_ms"])} for mail in found["mails"]]
+        rows = [{**mail, "at": moment(mail["at_ms"])} for mail in found["mails"]]
         click.echo(table(("id", "at", "state", "to", "subject", "error"), rows))
     else:
         click.echo("There is no mail.")
@@ -45,11 +44,7 @@ def show(server: Server, id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    head = {"To": found["to"], "Subject": found["subject"], "At": _time(found["at_ms"]), "State": found["state"]}
+    head = {"To": found["to"], "Subject": found["subject"], "At": moment(found["at_ms"]), "State": found["state"]}
     head |= {"Error": found["error"]} if found["error"] else {}
     click.echo("\n".join(f"{name}: {text(value)}" for name, value in head.items()))
     click.echo("\n" + "\n".join(map(text, found["body"].splitlines())))
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "seconds").removesuffix("+00:00")

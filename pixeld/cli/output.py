@@ -9,6 +9,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ import click
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; errors too, on standard error.")
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_SENTENCE = 40  # the rule under a last column is no longer: that may be a sentence, which a terminal folds
 _PATIENCE_S = 0.4  # what is done sooner needs no word about it
 
 
@@ -41,7 +43,7 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], totals: Seq
             padded.append(space + cell if to_right else cell + space)
         return "  ".join(padded).rstrip()
 
-    rule = "  ".join("-" * wide for wide in widths)
+    rule = "  ".join("-" * wide for wide in (*widths[:-1], min(widths[-1], _SENTENCE)))
     lines = [laid_out(columns), rule, *map(laid_out, body[: len(rows)])]
     if totals:
         lines += [rule, *map(laid_out, body[len(rows) :])]
@@ -68,6 +70,11 @@ def text(value: Any) -> str:
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def moment(ms: int) -> str:
+    """Milliseconds since 1970 as date and time in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
 
 
 def width(cell: str) -> int:

@@ -17,9 +17,10 @@ from pixeld.domain.reports import Scope
 from pixeld.errors import BadInput, Forbidden, Unauthorized
 from pixeld.web import keys, people, rights
 from pixeld.web.api import deciding, reporting
-from pixeld.web.responses import Handler, body, errors, fields, json, query, stream, without_server
+from pixeld.web.responses import Handler, body, errors, fields, json, query, stream, whole, without_server
 
 _EVERYTHING = Scope.operator()
+_MOST_CHANGES = 1000  # of the audit log at once
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'?")  # in a statement: what it names, which the audit log is not to keep
 
 
@@ -156,8 +157,11 @@ async def decide_order(request: web.Request) -> web.Response:
 
 
 async def audit(request: web.Request) -> web.Response:
-    """The newest changes of the registry."""
-    return json({"changes": await request.app[keys.REGISTRY].audit(1000)})
+    """Changes, newest first; `next` is what gives those before them as `before`, null where there are none."""
+    asked = query(request)
+    limit = whole(asked, "limit", _MOST_CHANGES, _MOST_CHANGES)
+    found = await request.app[keys.REGISTRY].audit(limit + 1, asked.get("before", ""))
+    return json({"changes": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None})
 
 
 async def refusals(request: web.Request) -> web.Response:

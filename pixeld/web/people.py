@@ -10,7 +10,7 @@ from pixeld.accounts.account import Account, Role
 from pixeld.accounts.parties import Parties
 from pixeld.errors import BadInput, NotFound
 from pixeld.web import keys
-from pixeld.web.responses import fields, json
+from pixeld.web.responses import fields, json, whole
 
 _MAILS, _MOST_MAILS = 50, 1000
 
@@ -43,10 +43,8 @@ async def offer_end_of_totp(request: web.Request) -> web.Response:
 
 async def list_mails(request: web.Request) -> web.Response:
     """The newest mails, newest first, without their text."""
-    text = request.query.get("count", str(_MAILS))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_MAILS:
-        raise BadInput(f"count must be a whole number from 1 to {_MOST_MAILS}", "count")
-    mails = [mail._asdict() for mail in await _parties(request).outbox.list(int(text))]
+    count = whole(request.query, "count", _MAILS, _MOST_MAILS)
+    mails = [mail._asdict() for mail in await _parties(request).outbox.list(count)]
     return json({"mails": [{name: value for name, value in mail.items() if name != "body"} for mail in mails]})
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
@@ -84,6 +85,14 @@ def query(request: web.Request) -> dict[str, str]:
             raise BadInput(f"the parameter {name!r} is given twice; give it once", name)
         found[name] = value
     return found
+
+
+def whole(params: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """The parameter of that name, a whole number from 1 to `most`. BadInput for anything else."""
+    text = params.get(name, str(default))
+    if re.fullmatch("[0-9]{1,6}", text) is None or not 1 <= int(text) <= most:
+        raise BadInput(f"{name} must be a whole number from 1 to {most}", name)
+    return int(text)
 
 
 def problem(status: int, code: str, detail: str, field: str | None = None, retry_s: float = _RETRY_S) -> web.Response:

@@ -59,6 +59,7 @@ class MemoryRegistry:
             {"blog": Partner("blog", "Ein Blog"), "new": Partner("new", "新しい")},
             {("shop", "blog"): Status.APPROVED, ("shop", "new"): Status.APPLIED},
         )
+        self.changes = []
 
     async def note(self, what, before, after, who):
         assert (what, who) == ("single-events", "admin")
@@ -84,8 +85,9 @@ class MemoryRegistry:
         self.snapshot.members[key], self.snapshot.terms[key] = member.status, member.commission
         return member.status
 
-    async def audit(self, count):
-        return []
+    async def audit(self, count, before=""):
+        newest_first = [change for change in self.changes if not before or change["id"] < before]
+        return newest_first[:count]
 
     def _put(self, kind, record, *, new=True):
         records = getattr(self.snapshot, kind)
@@ -531,6 +533,59 @@ async def test_an_empty_result_says_so_and_what_to_do(pixeld_server, arguments, 
     found = await pixeld_server.run(*arguments)
     assert found.exit_code == 0
     assert says in found.stdout
+
+
+# The audit log
+
+def change(n, what, before, after):
+    return {"id": f"{1_800_000_000_000 + n}-0", "at_ms": 1_800_000_000_000, "who": "admin", "what": what, "before": before, "after": after}
+
+
+TOLD = {
+    "a field": (({"window_days": 30, "name": "A"}, {"window_days": 45, "name": "A"}), "window_days 30 → 45"),
+    "several fields": (({"a": 1, "b": False}, {"a": 2, "b": True}), "a 1 → 2, b false → true"),
+    "a new thing": ((None, {"id": "shop", "categories": ["tea", "coffee"]}), "id → shop, categories → tea; coffee"),
+    "a thing that is gone": (({"key": "b2"}, None), "key b2 → –"),
+    "no fields": (("applied", "approved"), "applied → approved"),
+    "what was begun": ((None, "rotation"), "→ rotation"),
+    "nothing but that it was done": ((None, None), "–"),
+    "what would command a terminal": ((None, {"sql": "\x1b[2J"}), "sql → \ufffd[2J"),
+}
+
+
+@pytest.mark.parametrize(("values", "told"), TOLD.values(), ids=TOLD)
+async def test_a_change_is_told_on_one_line(pixeld_server, values, told):
+    pixeld_server.registry.changes = [change(0, "clients/shop", *values)]
+    shown = await pixeld_server.run("audit")
+    assert lines(shown.stdout)[2:] == [f"2027-01-15 08:00:00  admin  clients/shop  {told}"] and not shown.stderr
+
+
+def test_the_rule_under_a_sentence_fits_a_terminal():
+    assert lines(output.table(("at", "change"), [{"at": "now", "change": "x" * 300}]))[1] == f"---  {'-' * 40}"
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "shown", "more"),
+    [
+        pytest.param(0, (), "Nothing was changed yet.\n", None, id="nothing"),
+        pytest.param(1, (), (0, 1), None, id="one"),
+        pytest.param(50, (), (0, 50), None, id="a page"),
+        pytest.param(51, (), (0, 50), 49, id="a page and one"),
+        pytest.param(51, ("--before", "1799999999951-0"), (50, 51), None, id="the next page"),
+        pytest.param(51, ("--before", "1799999999950-0"), "Nothing older.\n", None, id="behind the last"),
+        pytest.param(51, ("--limit", "2", "--before", "1800000000000-0"), (1, 3), 2, id="as many as asked for"),
+    ],
+)
+async def test_the_audit_log_is_told_page_by_page(pixeld_server, count, options, shown, more):
+    pixeld_server.registry.changes = changes = [change(-n, f"clients/{n}", None, None) for n in range(count)]
+    told = await pixeld_server.run("audit", *options)
+    if isinstance(shown, str):
+        assert told.stdout == shown
+    else:
+        assert [line.split()[3] for line in lines(told.stdout)[2:]] == [f"clients/{n}" for n in range(*shown)]
+    assert told.stderr == (f"There are more: --before {changes[more]['id']}\n" if more else "")
+    found = json.loads((await pixeld_server.run("audit", *options, "--json")).stdout)
+    assert found == {"changes": changes[slice(*shown)] if isinstance(shown, tuple) else [], "next": changes[more]["id"] if more else None}
 
 
 # Links and the snippet

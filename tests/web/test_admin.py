@@ -150,6 +150,20 @@ async def test_register_read_and_change(client):
     assert [change["what"] for change in changes][-1] == "clients/shop" and len(changes) == 5
 
 
+async def test_the_audit_log_is_read_page_by_page(client):
+    await client.post("/api/clients", json=SHOP)
+    for n in range(4):
+        await client.patch("/api/clients/shop", json={"name": f"Shop {n}"})
+    everything = (await (await client.get("/api/audit")).json())["changes"]
+    read, before = [], ""
+    for size in (2, 2, 1):
+        page = await (await client.get(f"/api/audit?limit=2{before}")).json()
+        assert len(page["changes"]) == size
+        read, before = read + page["changes"], f"&before={page['next']}"
+    assert read == everything and page["next"] is None
+    assert (await (await client.get("/api/audit?limit=5")).json()) == {"changes": everything, "next": None}
+
+
 async def test_an_order_is_decided_about_as_the_operator(client):
     asked = {"order": "A/1", "status": "rejected", "reason": " returned ", "seen": "pending"}
     response = await client.post("/api/clients/shop/decisions", json=asked)
@@ -184,6 +198,11 @@ async def test_a_membership_with_terms_of_its_own_shows_them(client):
         pytest.param("PUT", "/api/clients/shop/partners/none", {"status": "approved"}, 404, "not_found", None, id="nobody"),
         pytest.param("PUT", "/api/clients/shop/partners/none", {}, 400, "bad_input", "status", id="no status"),
         pytest.param("GET", "/api/reports/performance?by=shoe", None, 400, "bad_input", "by", id="no such dimension"),
+        pytest.param("GET", "/api/audit?limit=0", None, 400, "bad_input", "limit", id="no changes"),
+        pytest.param("GET", "/api/audit?limit=1001", None, 400, "bad_input", "limit", id="too many changes"),
+        pytest.param("GET", f"/api/audit?limit={'9' * 5000}", None, 400, "bad_input", "limit", id="a number too long to be read"),
+        pytest.param("GET", "/api/audit?before=now", None, 400, "bad_input", "before", id="no change's id"),
+        pytest.param("GET", "/api/audit?before=1-0&before=2-0", None, 400, "bad_input", "before", id="two pages at once"),
         pytest.param("GET", "/api/reports/orders?limit=0", None, 400, "bad_input", "limit", id="no such limit"),
         pytest.param("GET", "/api/reports/orders?status=paid", None, 400, "bad_input", "status", id="no such status of orders"),
         pytest.param("POST", "/api/clients/shop/decisions", {}, 400, "bad_input", "order", id="a decision about nothing"),

@@ -6,13 +6,13 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from pixeld.accounts.outbox import NotSent
+from pixeld.domain.changes import changes
 from pixeld.domain.commission import Terms
 from pixeld.domain.events import CLICK
 from pixeld.domain.registry import Status
 from pixeld.errors import Unauthorized, WarehouseAway
 from pixeld.web.keys import Health
 from pixeld.web.portal import sessions
-from pixeld.web.portal.operator import changes
 from tests import accounts, portal
 from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD, XHTML
 from tests.web.test_portal_partner import insert

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from pixeld.accounts.account import Role
 from pixeld.accounts.audit import noted
+from pixeld.domain.changes import changes
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import AlreadyExists, BadInput, NotFound, Unavailable, WarehouseRefused
@@ -152,24 +153,6 @@ async def audit(request: web.Request) -> web.Response:
     shown = [entry | {"changes": changes(entry["before"], entry["after"])} for entry in found[:_PAGE]]
     older = found[_PAGE - 1]["id"] if len(found) > _PAGE else ""
     return page(request, "operator/audit.html", entries=shown, older=older, first_page=not before)
-
-
-def changes(before: Any, after: Any) -> list[tuple[str, str, str]]:
-    """What a change changed, as (field, before, after); the field is empty where there are none."""
-    if not isinstance(before, dict) and not isinstance(after, dict):
-        return [("", _told(before), _told(after))]
-    old, new = (value if isinstance(value, dict) else {} for value in (before, after))
-    names = [*new, *(name for name in old if name not in new)]
-    return [(name, _told(old.get(name)), _told(new.get(name))) for name in names if old.get(name) != new.get(name)]
-
-
-def _told(value: Any) -> str:
-    """A value as one reads it: of several, one after the other, those without a text left out."""
-    if isinstance(value, list):
-        return "; ".join(map(_told, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_told(each)}" for name, each in value.items() if each not in ("", None))
-    return "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 PAGES = tuple(
