@@ -188,7 +188,7 @@ class Browser:
         page = await self.get(on)
         assert page.status == 200, (on, page.status, page.location)
         action = action or urlsplit(on).path
-        return await self.post(action, page.form(action) | fields)
+        return await self.post(action, page.form(action, post=True) | fields)
 
     async def follow(self):
         """Where the last reply leads."""

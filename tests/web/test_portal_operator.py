@@ -1,11 +1,15 @@
 """An operator's pages: what is shown, what forms do, what they say, and what they leave untold. All services are real."""
 
 import asyncio
+from urllib.parse import quote
 
 import pytest
 from aiohttp.test_utils import TestServer
 
+from pixeld.accounts.account import Account, Contact, Role
 from pixeld.accounts.outbox import NotSent
+from pixeld.accounts.people import People, Person
+from pixeld.accounts.sealed import SealedRecords
 from pixeld.domain.changes import changes
 from pixeld.domain.commission import Terms
 from pixeld.domain.events import CLICK
@@ -13,6 +17,7 @@ from pixeld.domain.registry import Status
 from pixeld.errors import Unauthorized, WarehouseAway
 from pixeld.web.keys import Health
 from pixeld.web.portal import sessions
+from pixeld.web.portal.pages import ROWS
 from tests import accounts, portal
 from tests.portal import CLIENT, OPERATOR, PARTNER, PASSWORD, XHTML
 from tests.web.test_portal_partner import insert
@@ -297,6 +302,69 @@ async def test_a_membership_is_set(made, operator):
 @pytest.mark.parametrize(("query", "there"), [("status=applied", True), ("status=ended", False), ("client=shop", True), ("partner=x", False)])
 async def test_memberships_are_filtered(operator, query, there):
     assert ("/memberships/shop/blog" in (await operator.get(f"/portal/operator/memberships?{query}")).body.decode()) is there
+
+
+# ---- lists, page by page
+
+
+async def a_client(made, id, n):
+    await made.registry.add_client({"id": id, "name": f"Tea {n % 3}", "landing_url": "https://tea.example/"}, "admin")
+
+
+async def a_partner(made, id, n):
+    await made.registry.add_partner({"id": id, "name": f"Tea {n % 3}"}, "admin")
+
+
+async def a_membership(made, id, n):
+    await a_partner(made, id, n)
+    await made.registry.set_member("shop", id, {"status": ("applied", "approved", "ended")[n % 3]}, "admin")
+
+
+async def an_account(made, id, n):
+    since = 10_000_000_000_000 + n % 3 * 1000 + n
+    account = Account(f"{n:016x}", Role.PARTNER, id, "active", Contact("Row", f"{id}@tea.example"), True, False, 1, since, 1)
+    await People(SealedRecords(made.records, made.vault), made.vault).make(Person(account, {}, ""))
+
+
+LISTS = {
+    "clients": (a_client, OPERATOR, "/portal/operator/clients?q=row-"),
+    "partners": (a_partner, OPERATOR, "/portal/operator/partners?q=ROW-"),
+    "memberships": (a_membership, OPERATOR, "/portal/operator/memberships?client=shop&partner=row-"),
+    "accounts": (an_account, OPERATOR, "/portal/operator/accounts?role=partner&q=row-"),
+    "a client's partners": (a_membership, CLIENT, "/portal/client/partners?q=row-"),
+}
+SIZES = {"none": [0], "one": [1], "a page": [ROWS], "a page and one": [ROWS, 1]}
+
+
+def listed(page):
+    """The ids of the rows of a list, each by its link."""
+    return [id for link in page.all("a") if (id := link.get("href").rpartition("/")[2]).startswith("row-")]
+
+
+def beside(page, rel):
+    """Where the pages beside one are."""
+    return next((link.get("href") for link in page.all("a", rel=rel)), None)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(("make", "who", "path"), LISTS.values(), ids=LISTS)
+async def test_a_list_is_read_page_by_page_and_what_is_sought_stays(made, operator, browser, make, who, path, sizes):
+    for n in reversed(range(sum(sizes))):
+        await make(made, f"row-{n:03}", n)
+    someone = operator if who == OPERATOR else await browser().log_in(who)
+    pages = [await someone.get(path)]
+    while where := beside(pages[-1], "next"):
+        assert where == f"{path}&page={len(pages) + 1}"
+        pages.append(await someone.get(where))
+    assert [len(listed(page)) for page in pages] == sizes
+    in_order = sorted(range(sum(sizes)), key=lambda n: (n % 3, n))  # by name, state or age, then by id
+    assert [id for page in pages for id in listed(page)] == [f"row-{n:03}" for n in in_order]
+    assert [f"Page {n} of {len(sizes)}" in page.text for n, page in enumerate(pages, 1)] == [len(sizes) > 1] * len(pages)
+    assert [beside(page, "prev") is not None for page in pages] == [n > 0 for n in range(len(pages))]
+    if len(pages) > 1:
+        assert listed(await someone.get(beside(pages[1], "prev"))) == listed(pages[0])
+    for odd, nearest in {"0": 0, "-1": 0, "x": 0, "\u00b2": 0, "999999": -1, "9" * 5000: 0}.items():
+        assert listed(await someone.get(f"{path}&page={quote(odd)}")) == listed(pages[nearest])
 
 
 # ---- accounts

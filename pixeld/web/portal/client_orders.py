@@ -11,10 +11,9 @@ from pixeld.domain.orders import OrderStatus, check_decision
 from pixeld.errors import BadInput, NotFound
 from pixeld.web.portal import figures, keys, sessions
 from pixeld.web.portal.forms import Form, posted
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.pages import PREFIX, ROWS, Audience, Page, page, see_other
 
 _ORDERS = f"{PREFIX}/client/orders"
-_PAGE = 50
 _STATES = (("", "All states"), *((status.value, status.value.capitalize()) for status in OrderStatus))
 _ASKED = ("status", "days", "partner", "cursor")
 _BOX = "order "  # the boxes of a form are named `order <number>`, and their value is the status that was seen
@@ -39,7 +38,7 @@ async def _show(
     found: dict[str, Any] = {"rows": [], "next": None}
     problems = dict(problems)
     try:
-        found = await reader.orders(params | figures.period(days, today) | {"limit": str(_PAGE)})
+        found = await reader.orders(params | figures.period(days, today) | {"limit": str(ROWS)})
     except BadInput as error:
         problems = {error.field if error.field in ("days", "status", "partner") else "": str(error)}
     partners = {partner.id: partner.name for partner in reader.partners()}
@@ -73,8 +72,8 @@ async def decide(request: web.Request) -> web.Response:
         return await _show(request, asked, {error.field or "": text}, typed, 400)
     if status is OrderStatus.APPROVED:
         reason = ""
-    if not 0 < len(ticked) <= _PAGE:
-        text = f"Tick the orders that you want to decide about, {_PAGE} at most; {len(ticked) or 'none'} were ticked."
+    if not 0 < len(ticked) <= ROWS:
+        text = f"Tick the orders that you want to decide about, {ROWS} at most; {len(ticked) or 'none'} were ticked."
         return await _show(request, asked, {"": text}, typed, 400)
     orders = {name.removeprefix(_BOX): seen for name, seen in ticked.items()}
     _, refused = await request.app[keys.DECISIONS].decide_all(

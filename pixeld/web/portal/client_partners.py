@@ -12,9 +12,10 @@ from pixeld.accounts.reader import Agreement
 from pixeld.domain.commission import in_force
 from pixeld.domain.registry import Status
 from pixeld.errors import BadInput
+from pixeld.web import lists
 from pixeld.web.portal import figures, forms, keys, sessions, terms
-from pixeld.web.portal.forms import posted
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.forms import Form, posted
+from pixeld.web.portal.pages import PREFIX, ROWS, Audience, Page, page, see_other
 
 _PARTNERS = f"{PREFIX}/client/partners"
 _ORDER = (Status.APPLIED, Status.APPROVED, Status.DECLINED, Status.ENDED)  # what waits for a decision comes first
@@ -43,12 +44,23 @@ async def contact(request: web.Request, partner: str) -> Contact | None:
 
 
 async def show(request: web.Request) -> web.Response:
-    """All partners. What they say about themselves is shown of applications, which are decided by it."""
-    today = request.app[keys.TODAY]()
-    found = sorted(sessions.reader(request).memberships(), key=lambda m: (_ORDER.index(m.status), m.partner.name.casefold()))
-    applied = [(m, await contact(request, m.partner.id)) for m in found if m.status is Status.APPLIED]
-    others = [(m, _pays(m, today)) for m in found if m.status is not Status.APPLIED]
-    return page(request, "client/partners.html", applied=applied, others=others)
+    """All partners, or those whose name or id holds what is sought; applications first. What partners say about themselves is
+    shown of applications, which are decided by it.
+    """
+    today, sought, memberships = request.app[keys.TODAY](), lists.sought(request), sessions.reader(request).memberships()
+    found = [m for m in memberships if lists.called(m.partner, sought)]
+    found.sort(key=lambda m: (_ORDER.index(m.status), lists.by_name(m.partner)))
+    pages = lists.paged(request, found, ROWS, "q")
+    return page(
+        request,
+        "client/partners.html",
+        form=Form({"q": sought}),
+        sought=sought,
+        some=any(m.status is not Status.APPLIED for m in memberships),
+        applied=[(m, await contact(request, m.partner.id)) for m in pages.rows if m.status is Status.APPLIED],
+        others=[(m, _pays(m, today)) for m in pages.rows if m.status is not Status.APPLIED],
+        pages=pages,
+    )
 
 
 def _pays(found: Agreement, today: date) -> str:

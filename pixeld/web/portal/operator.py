@@ -16,12 +16,12 @@ from pixeld.domain.changes import changes
 from pixeld.domain.registry import Status
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import AlreadyExists, BadInput, NotFound, Unavailable, WarehouseRefused
+from pixeld.web import lists
 from pixeld.web.portal import figures, forms, keys, sessions
 from pixeld.web.portal.forms import Form, posted
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.pages import PREFIX, ROWS, Audience, Page, page, see_other
 
 _OPERATOR = f"{PREFIX}/operator"
-_PAGE = 50  # changes on a page of the audit log
 _MAILS = 500  # of the newest mails, those that the overview counts
 
 
@@ -82,26 +82,25 @@ def _said(key: str, value: Any) -> str:
 
 
 async def memberships(request: web.Request) -> web.Response:
-    """Every membership, or those of one status, client or partner."""
-    sought = {name: request.query.get(name, "").strip()[:32] for name in ("status", "client", "partner")}
+    """Every membership, or those of one status, of one client, or of partners whose name or id holds what is sought."""
+    sought = {name: lists.sought(request, name) for name in ("status", "client", "partner")}
     reader = sessions.reader(request)
     found = [
         m
         for m in reader.memberships()
         if sought["status"] in ("", m.status)
         and sought["client"] in ("", m.client.id)
-        and sought["partner"] in ("", m.partner.id)
+        and lists.called(m.partner, sought["partner"])
     ]
-    found.sort(key=lambda m: (m.client.name.casefold(), m.partner.name.casefold()))
+    found.sort(key=lambda m: (lists.by_name(m.client), lists.by_name(m.partner)))
     return page(
         request,
         "operator/memberships.html",
         form=Form(sought),
-        memberships=found,
+        memberships=lists.paged(request, found, ROWS, *sought),
         states=[status.value for status in Status],
         state_names=[(status.value, status.value.capitalize()) for status in Status],
-        clients=[(client.id, client.name) for client in reader.clients()],
-        partners=[(partner.id, partner.name) for partner in reader.partners()],
+        clients=[(client.id, client.name) for client in sorted(reader.clients(), key=lists.by_name)],
     )
 
 
@@ -114,15 +113,28 @@ async def set_membership(request: web.Request) -> web.Response:
 
 
 async def accounts(request: web.Request) -> web.Response:
-    """Who can log in. Of partners no contact data is shown: nothing here needs it."""
-    return await _accounts(request, Form())
+    """Who can log in, oldest first. Of partners no contact data is shown: nothing here needs it."""
+    return await _accounts(request, Form({"q": lists.sought(request)}))
 
 
 async def _accounts(request: web.Request, form: Form, path: str = "") -> web.Response:
-    role = request.query.get("role", "")
-    found = [account for account in await request.app[keys.ACCOUNTS].all() if role in ("", account.role)]
-    url, use = request.app[keys.TRACKER_URL] + path if path else "", await request.app[keys.POLICIES].newest_use()
-    return page(request, "operator/accounts.html", form=form, accounts=found, roles=list(Role), role=role, url=url, use=use)
+    role, sought = lists.sought(request, "role"), lists.sought(request).casefold()
+    found = [
+        account
+        for account in await request.app[keys.ACCOUNTS].all()
+        if role in ("", account.role) and (sought in account.id or sought in account.subject)
+    ]
+    return page(
+        request,
+        "operator/accounts.html",
+        form=form,
+        accounts=lists.paged(request, found, ROWS, "role", "q"),
+        roles=list(Role),
+        role=role,
+        sought=sought,
+        url=request.app[keys.TRACKER_URL] + path if path else "",
+        use=await request.app[keys.POLICIES].newest_use(),
+    )
 
 
 async def end_sessions(request: web.Request) -> web.Response:
@@ -147,11 +159,11 @@ async def audit(request: web.Request) -> web.Response:
     """Every change that a person or a program made, newest first, a page at a time."""
     before = request.query.get("before", "")
     try:
-        found = await request.app[keys.REGISTRY].audit(_PAGE + 1, before)
+        found = await request.app[keys.REGISTRY].audit(ROWS + 1, before)
     except BadInput:
         raise NotFound("There is no such page of the log.") from None
-    shown = [entry | {"changes": changes(entry["before"], entry["after"])} for entry in found[:_PAGE]]
-    older = found[_PAGE - 1]["id"] if len(found) > _PAGE else ""
+    shown = [entry | {"changes": changes(entry["before"], entry["after"])} for entry in found[:ROWS]]
+    older = found[ROWS - 1]["id"] if len(found) > ROWS else ""
     return page(request, "operator/audit.html", entries=shown, older=older, first_page=not before)
 
 

@@ -14,9 +14,10 @@ from pixeld.domain.commission import in_force
 from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Partner, Status
 from pixeld.errors import AlreadyExists, BadInput, Conflict, InvalidForm
+from pixeld.web import lists
 from pixeld.web.portal import client_settings, figures, forms, keys, sessions, terms
 from pixeld.web.portal.forms import Form, posted
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.pages import PREFIX, ROWS, Audience, Page, page, see_other
 
 _CLIENTS, _PARTNERS = f"{PREFIX}/operator/clients", f"{PREFIX}/operator/partners"
 _CHANGED = tuple(client_settings.LABELS)
@@ -24,14 +25,16 @@ _DEFAULTS = {f.name: f.default for f in fields(Client)}
 
 
 async def clients(request: web.Request) -> web.Response:
-    """Every client."""
-    reader, today = sessions.reader(request), request.app[keys.TODAY]()
+    """Every client, or those whose name or id holds what is sought."""
+    reader, today, sought = sessions.reader(request), request.app[keys.TODAY](), lists.sought(request)
     approved = Counter(m.client.id for m in reader.memberships() if m.status is Status.APPROVED)
+    found = sorted((client for client in reader.clients() if lists.called(client, sought)), key=lists.by_name)
+    pages = lists.paged(request, found, ROWS, "q")
     shown = [
         (client, figures.terms_text(in_force(client.commission, today), client.currency), approved[client.id])
-        for client in sorted(reader.clients(), key=lambda client: client.name.casefold())
+        for client in pages.rows
     ]
-    return page(request, "operator/clients.html", clients=shown)
+    return page(request, "operator/clients.html", form=Form({"q": sought}), clients=shown, sought=sought, pages=pages)
 
 
 async def new_client(request: web.Request) -> web.Response:
@@ -145,14 +148,12 @@ async def remove_account(request: web.Request) -> web.Response:
 
 async def partners(request: web.Request) -> web.Response:
     """Every partner, or those whose name or id holds what is sought."""
-    reader, sought = sessions.reader(request), request.query.get("q", "").strip()[:100]
+    reader, sought = sessions.reader(request), lists.sought(request)
     approved = Counter(m.partner.id for m in reader.memberships() if m.status is Status.APPROVED)
-    shown = [
-        (partner, approved[partner.id])
-        for partner in sorted(reader.partners(), key=lambda partner: partner.name.casefold())
-        if sought.casefold() in partner.name.casefold() or sought.casefold() in partner.id
-    ]
-    return page(request, "operator/partners.html", form=Form({"q": sought}), partners=shown, sought=sought)
+    found = sorted((partner for partner in reader.partners() if lists.called(partner, sought)), key=lists.by_name)
+    pages = lists.paged(request, found, ROWS, "q")
+    shown = [(partner, approved[partner.id]) for partner in pages.rows]
+    return page(request, "operator/partners.html", form=Form({"q": sought}), partners=shown, sought=sought, pages=pages)
 
 
 async def partner(request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ LOGIN, CONSENT, LOGOUT = f"{PREFIX}/login", f"{PREFIX}/consent", f"{PREFIX}/logo
 _NOTICE_COOKIE = "__Host-pixeld-notice"
 NOTICE_S = 60
 _UNSENT = "What you sent was not saved."
+ROWS = 50  # of a list on one page: 3,000 memberships on one were 5.6 MB
 _WAIT_S = 10.0  # then there is room for some pages again
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

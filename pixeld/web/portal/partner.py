@@ -14,12 +14,12 @@ from pixeld.domain.record import fingerprint
 from pixeld.domain.registry import Client, Status
 from pixeld.domain.reports import DEFAULT_DAYS
 from pixeld.errors import BadInput, Conflict, NotFound
+from pixeld.web import lists
 from pixeld.web.portal import figures, keys, sessions
 from pixeld.web.portal.forms import Form
-from pixeld.web.portal.pages import PREFIX, Audience, Page, page, see_other
+from pixeld.web.portal.pages import PREFIX, ROWS, Audience, Page, page, see_other
 
 _PARTNER = f"{PREFIX}/partner"
-_PAGE = 50  # orders on a page
 _NOTES = ("s1", "s2", "s3", "s4", "s5")
 _LONGEST = dict.fromkeys(_NOTES, 500) | {"cr": 64, "u": landing.MAX_BYTES}  # what a click keeps of them
 
@@ -56,13 +56,12 @@ def _new(policy: PolicyVersion, today: date) -> bool:
 async def clients(request: web.Request) -> web.Response:
     """The directory: clients that take applications, by name."""
     reader = sessions.reader(request)
-    sought = request.query.get("q", "").strip()[:100]
+    sought = lists.sought(request)
     status = {m.client.id: m.status for m in reader.memberships()}
-    found = sorted(reader.directory(), key=lambda client: client.name.casefold())
     shown = [
         (client, landing.host_of(client.landing_url), _terms(reader, client), status.get(client.id))
-        for client in found
-        if sought.casefold() in client.name.casefold() or sought.casefold() in client.id
+        for client in sorted(reader.directory(), key=lists.by_name)
+        if lists.called(client, sought)
     ]
     return page(request, "partner/clients.html", form=Form({"q": sought}), clients=shown, sought=sought)
 
@@ -139,7 +138,7 @@ async def transactions(request: web.Request) -> web.Response:
     reader, today = sessions.reader(request), request.app[keys.TODAY]()
     asked = {name: value for name in ("days", "client", "cursor") if (value := request.query.get(name, ""))}
     days = asked.get("days", "30")
-    params = {name: asked[name] for name in ("client", "cursor") if name in asked} | {"limit": str(_PAGE)}
+    params = {name: asked[name] for name in ("client", "cursor") if name in asked} | {"limit": str(ROWS)}
     problems: dict[str, str] = {}
     found: dict[str, Any] = {"rows": [], "next": None}
     try:

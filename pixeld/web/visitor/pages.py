@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
@@ -11,7 +10,7 @@ from pixeld.domain import optout
 from pixeld.domain.registry import Client, Snapshot
 from pixeld.domain.tokens import ID
 from pixeld.errors import NotFound, TooMany, Unavailable, WarehouseAway, WarehouseRefused
-from pixeld.web import house
+from pixeld.web import house, lists
 from pixeld.web.desk import cookies
 from pixeld.web.visitor import rendering
 from pixeld.web.visitor.cookies import Held
@@ -22,7 +21,6 @@ from pixeld.web.visitor.rendering import DELETE, FORGET, IN, OUT, see_other
 log = logging.getLogger(__name__)
 MY_DATA, OPT_OUT = "/my-data", "/opt-out"
 _SHOP = f"/t/{{client:{ID}}}"
-_MAX_NAME = 100  # characters of a filter
 
 
 def add_routes(app: web.Application, services: Services) -> None:
@@ -40,18 +38,11 @@ def add_routes(app: web.Application, services: Services) -> None:
 
 async def my_data(request: web.Request) -> web.Response:
     """What there is to know, and every listed shop's page in a frame: a page of them, or those whose names hold `name`."""
-    sought = request.query.get("name", "").strip()[:_MAX_NAME]
+    sought = lists.sought(request, "name")
     listed = (client for client in _snapshot(request).clients.values() if client.listed)
-    found = sorted(
-        (client for client in listed if sought.casefold() in client.name.casefold()),
-        key=lambda client: (client.name.casefold(), client.id),
-    )
-    pages = max(1, -(-len(found) // FRAMES))
-    text = request.query.get("page", "1")
-    page = min(max(int(text), 1), pages) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
-    near = {n: f"{MY_DATA}?{urlencode({'name': sought, 'page': n})}" for n in (page - 1, page + 1) if 1 <= n <= pages}
-    shops = found[(page - 1) * FRAMES : page * FRAMES]
-    return rendering.page(request, "my_data.html", shops=shops, sought=sought, page=page, pages=pages, near=near)
+    found = sorted((client for client in listed if sought.casefold() in client.name.casefold()), key=lists.by_name)
+    shops = lists.paged(request, found, FRAMES, "name")
+    return rendering.page(request, "my_data.html", shops=shops, sought=sought)
 
 
 async def opt_out(request: web.Request) -> web.Response:
