@@ -15,7 +15,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,14 +213,14 @@ async def stages(queue: RedisQueue, times: int = _PASSES) -> dict[str, float]:
     return {stage: statistics.median(took[stage] for took in passes[1:]) / ORDERS * 1e6 for stage in STAGES}
 
 
-class _Clock(Counter[str]):
+class _Clock(dict[str, float]):
     """CPU seconds of this thread, by what was done meanwhile."""
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
         begun = time.thread_time()
         yield
-        self[what] += time.thread_time() - begun
+        self[what] = self.get(what, 0.0) + time.thread_time() - begun
 
 
 def table(found: dict[str, float], loop_us: float, beside_us: float, sockets_us: float) -> str:
