@@ -2,7 +2,7 @@
 order, by one stack.
 
 Started: data directory, Redis, spill, registry, warehouse and flushing, shipping, admin listener, then whatever answers the
-public: a listener here, or workers, which have a node of their own each. So a stop ends intake first, then lets replies go,
+public: a listener here, or workers, which have a node of their own each. So a stop ends listening first, then lets replies go,
 then ships, then flushes, and lets go of the data directory last.
 """
 
@@ -32,8 +32,8 @@ from pixeld.operations import ServerOperations
 from pixeld.parts.accounts import first_operator, open_accounts
 from pixeld.parts.crew import WORKERS, Crew
 from pixeld.parts.flushing import Flushers
-from pixeld.parts.intake import Intake, load_policy
 from pixeld.parts.links import Links, link
+from pixeld.parts.listening import PublicListener, load_policy
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.releasing import Releasing
 from pixeld.parts.rights import open_rights
@@ -161,10 +161,10 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 
     node, keyring = Node(settings, data, links, metrics, clock), data.keyring(settings.signing_keys)
     visitors = Visitors(os.urandom)
-    intake = None
+    public = None
     if not settings.workers:
-        intake = Intake(stack, settings, node, metrics, keyring, visitors, clock)
-    changed = intake.changed if intake else lambda _: None
+        public = PublicListener(stack, settings, node, metrics, keyring, visitors, clock)
+    changed = public.changed if public else lambda _: None
     registry = Registry(links.redis, clock, changed=changed, keep=data.keep_registry, kept=data.registry())
     await node.open(stack, registry)
     left = [await _left(stack, settings, path, links, metrics, clock, holder) for path in _without_worker(settings)]
@@ -213,14 +213,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     admin_url, admin_certificate = await _admin_listener(stack, settings, admin_app)
 
     tracker_url = settings.tracker_url
-    home = house.application(intake.origin if intake else None)  # workers find where visitors are, and tell it
+    home = house.application(public.origin if public else None)  # workers find where visitors are, and tell it
     affinities = Affinities(warehouse, node.buffer, clock)
     limiter = Limiter(visitor.PER_S, visitor.BURST, time.monotonic)
     cookies = Cookies(settings.referral_cookie, settings.landing_cookie)
     visitor.add_routes(home, visitor.Services(registry, affinities, limiter, keyring, cookies, p3p, settings.honour_dnt))
     if parties is not None:
         _furnish(home, settings, parties, registry, reports, decisions, operations)
-    if intake is None:
+    if public is None:
         place = data.socket("house.sock")
         stack.callback(place.unlink, missing_ok=True)
         house_listener = await server.listen_plainly(home, server.bind_unix(place))
@@ -229,8 +229,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     await crew.start(stack, tasks)
     if with_demo:
         home.add_subapp("/demo", demo_pages.application(demo_pages.Demo(tracker_url, reports, operations)))
-    if intake is not None:
-        await intake.listen(stack, public_socket, home)
+    if public is not None:
+        await public.listen(stack, public_socket, home)
     if with_demo:
         await demo_pages.register(registry, tracker_url)
     flushers.adopt()
@@ -243,7 +243,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     log.info("started", extra={"public": started.public_url, "admin": admin_url, "node": data.node, "epoch": node.epoch})
 
     def renew() -> None:
-        for certificate in (admin_certificate, intake.certificate if intake else None):
+        for certificate in (admin_certificate, public.certificate if public else None):
             if certificate is not None:
                 certificate.renew()
         crew.renew()

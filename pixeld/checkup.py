@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pixeld.datadir import DataDir, keyring
 from pixeld.errors import DataDirInUse, PixeldError, Unavailable
 from pixeld.parts.accounts import open_vault
-from pixeld.parts.intake import load_country_db, load_policy
+from pixeld.parts.listening import load_country_db, load_policy
 from pixeld.settings import Settings
 from pixeld.storage import embedded_redis, retention
 from pixeld.storage import migrations as schema

@@ -19,8 +19,8 @@ from pixeld.clock import now_ms
 from pixeld.errors import PixeldError, Unavailable
 from pixeld.metrics import Metrics
 from pixeld.parts.channel import Channel
-from pixeld.parts.intake import Intake
 from pixeld.parts.links import link
+from pixeld.parts.listening import PublicListener
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_hangup, on_signals
 from pixeld.settings import Settings
@@ -58,7 +58,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._node: Node | None = None
         self._registry: Registry | None = None
-        self._intake: Intake | None = None
+        self._public: PublicListener | None = None
 
     async def work(self, end: socket.socket) -> int:
         """Ask the office for settings, answer until it is time to stop, then stop in order; the exit code."""
@@ -106,13 +106,13 @@ class Worker:
         links = link(stack, settings, settings.redis_url)
         node = Node(settings, data, links, self._metrics, self._clock)
         keyring = data.keyring(settings.signing_keys)
-        self._intake = intake = Intake(stack, settings, node, self._metrics, keyring, self._visitors, self._clock)
-        changed, keep, kept = intake.changed, data.keep_registry, data.registry()
+        self._public = public = PublicListener(stack, settings, node, self._metrics, keyring, self._visitors, self._clock)
+        changed, keep, kept = public.changed, data.keep_registry, data.registry()
         self._registry = Registry(links.redis, self._clock, changed=changed, keep=keep, kept=kept)
         await node.open(stack, self._registry)
         node.start(stack, tasks, self._flushed, nothing, _LOOK_S)
         tasks.start("registry", self._registry.follow())
-        await intake.listen(stack, bound, handon.application(home, intake.origin))
+        await public.listen(stack, bound, handon.application(home, public.origin))
         gc.freeze()  # what start-up made lives for ever; other thresholds for the rest save nothing that shows
         self._node = node
         log.info("a worker answers", extra={"node": data.node, "epoch": node.epoch})
@@ -141,8 +141,8 @@ class Worker:
         return {"look": look._asdict(), "report": self._metrics.report(), "registry": registry}
 
     def _renew(self) -> None:
-        if self._intake is not None and self._intake.certificate is not None:
-            self._intake.certificate.renew()
+        if self._public is not None and self._public.certificate is not None:
+            self._public.certificate.renew()
 
     def _take(self, salts: dict[str, str]) -> None:
         self._visitors.take({int(day): bytes.fromhex(salt) for day, salt in salts.items()})

@@ -15,7 +15,7 @@ from pixeld.accounts.outbox import KEPT_S
 from pixeld.accounts.sessions import LONGEST_S
 from pixeld.domain import optout
 from pixeld.errors import SettingsError
-from pixeld.parts.intake import load_policy
+from pixeld.parts.listening import load_policy
 from pixeld.settings import Settings
 from pixeld.storage import keys, migrations
 from pixeld.storage.engines import open_warehouse

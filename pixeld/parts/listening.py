@@ -1,4 +1,4 @@
-"""Intake: what answers the public, over a node that stores."""
+"""What answers the public, over a node that stores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pixeld.web.origin import Origin
 from pixeld.web.rate import Limiter
 
 
-class Intake:
+class PublicListener:
     """The desk, which follows the registry, and then the public listener. PolicyError or SettingsError names what can't be
     used.
     """
