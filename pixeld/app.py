@@ -27,8 +27,7 @@ from pixeld.datadir import DataDir
 from pixeld.errors import SettingsError
 from pixeld.ingest.watch import Look
 from pixeld.metrics import Metrics
-from pixeld.operations import Node as AnyNode
-from pixeld.operations import ServerOperations
+from pixeld.operations import AnyNode, ServerOperations
 from pixeld.parts.accounts import first_operator, open_accounts
 from pixeld.parts.crew import WORKERS, Crew
 from pixeld.parts.flushing import Flushers

@@ -23,7 +23,7 @@ _FLUSH_S = 15.0
 _TAIL_S = 0.2
 
 
-class Node(Protocol):
+class AnyNode(Protocol):
     """A node of this installation, in this process or in a worker's."""
 
     name: str
@@ -50,7 +50,7 @@ class ServerOperations:
         *,
         redis: RedisClient,
         redis_replicas: int,
-        nodes: Sequence[Node],
+        nodes: Sequence[AnyNode],
         watch: Watch,
         spill_bytes: int,
         flushers: Mapping[str, Flusher],
@@ -119,7 +119,7 @@ class ServerOperations:
                 part.cancel()
         return self._flushed() - before
 
-    async def _flush(self, node: Node) -> None:
+    async def _flush(self, node: AnyNode) -> None:
         await node.shipped()
         await self._flushers[node.queue.node].reached(await node.queue.last_id())
 

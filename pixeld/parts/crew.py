@@ -53,7 +53,7 @@ _PROGRAM = (
 
 
 class Worker:
-    """One place in the crew, and the process that has it now. Implements operations.Node."""
+    """One place in the crew, and the process that has it now. Implements operations.AnyNode."""
 
     def __init__(self, crew: Crew, number: int) -> None:
         self._crew, self._number = crew, number
