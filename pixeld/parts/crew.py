@@ -52,8 +52,8 @@ _PROGRAM = (
 )
 
 
-class Worker:
-    """One place in the crew, and the process that has it now. Implements operations.AnyNode."""
+class WorkerSlot:
+    """A place in the crew, and the worker process that has it now. Implements operations.AnyNode."""
 
     def __init__(self, crew: Crew, number: int) -> None:
         self._crew, self._number = crew, number
@@ -289,7 +289,7 @@ class Crew:
         self.settings, self.holder, self.links, self.flushers, self.metrics = settings, holder, links, flushers, metrics
         self._visitors, self._clock = visitors, clock
         self.house = ""  #: the socket at which workers ask for what they don't know; there before they start
-        self.workers = [Worker(self, number) for number in range(settings.workers)]
+        self.workers = [WorkerSlot(self, number) for number in range(settings.workers)]
 
     def salts(self) -> dict[int, bytes]:
         """The visitors' salts of today and tomorrow, by day."""
