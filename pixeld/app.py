@@ -31,7 +31,7 @@ from pixeld.operations import AnyNode, ServerOperations
 from pixeld.parts.accounts import first_operator, open_accounts
 from pixeld.parts.crew import WORKERS, Crew
 from pixeld.parts.flushing import Flushers
-from pixeld.parts.links import Links, link
+from pixeld.parts.links import RedisLinks, open_links
 from pixeld.parts.listening import PublicListener, load_policy
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.releasing import Releasing
@@ -156,7 +156,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
     stack.callback(data.close)
     settings = replace(settings, signing_keys=data.signing_keys(settings.signing_keys))
     settings = replace(settings, redis_url=settings.redis_url or await _embedded_redis(stack, tasks, settings))
-    links = link(stack, settings, settings.redis_url or "")
+    links = open_links(stack, settings, settings.redis_url or "")
 
     node, keyring = Node(settings, data, links, metrics, clock), data.keyring(settings.signing_keys)
     visitors = Visitors(os.urandom)
@@ -302,7 +302,7 @@ async def _left(
     stack: AsyncExitStack,
     settings: Settings,
     path: Path,
-    links: Links,
+    links: RedisLinks,
     metrics: Metrics,
     clock: Callable[[], int],
     holder: str,

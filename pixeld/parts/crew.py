@@ -24,7 +24,7 @@ from pixeld.ingest.watch import Look
 from pixeld.metrics import Metrics
 from pixeld.parts.channel import Channel
 from pixeld.parts.flushing import Flushers
-from pixeld.parts.links import Links
+from pixeld.parts.links import RedisLinks
 from pixeld.settings import Settings
 from pixeld.storage.redis_queue import RedisQueue
 from pixeld.tasks import Tasks
@@ -280,7 +280,7 @@ class Crew:
         self,
         settings: Settings,
         holder: str,
-        links: Links,
+        links: RedisLinks,
         flushers: Flushers,
         metrics: Metrics,
         visitors: Visitors,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pixeld.errors import LeaseLost, Unavailable, WarehouseRefused
 from pixeld.ingest.flush import Flusher
 from pixeld.metrics import Metrics
-from pixeld.parts.links import Links
+from pixeld.parts.links import RedisLinks
 from pixeld.settings import Settings
 from pixeld.storage import migrations as schema
 from pixeld.storage import retention
@@ -37,7 +37,7 @@ class Flushers:
         stack: AsyncExitStack,
         failed: asyncio.Future[None],
         settings: Settings,
-        links: Links,
+        links: RedisLinks,
         warehouse: Warehouse,
         metrics: Metrics,
         owner: str,

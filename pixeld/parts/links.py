@@ -13,7 +13,7 @@ _PATIENCE = 5  # times redis_timeout_s: nobody waits for a reply behind these
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class RedisLinks:
     """One for shipping, so that no report or flush ever stands before a chunk; `redis`, with more patience, for the others."""
 
     shipping: RedisClient
@@ -25,9 +25,9 @@ class Links:
         return RedisQueue(self.redis, node, self.replicas)
 
 
-def link(stack: AsyncExitStack, settings: Settings, url: str) -> Links:
+def open_links(stack: AsyncExitStack, settings: Settings, url: str) -> RedisLinks:
     """Connections to `url`, closed by `stack`. Nothing is sent yet."""
     shipping, redis = connect(url, settings.redis_timeout_s), connect(url, _PATIENCE * settings.redis_timeout_s)
     stack.push_async_callback(redis.aclose)
     stack.push_async_callback(shipping.aclose)
-    return Links(shipping, redis, Replicas(settings.redis_replicas, settings.redis_timeout_s))
+    return RedisLinks(shipping, redis, Replicas(settings.redis_replicas, settings.redis_timeout_s))

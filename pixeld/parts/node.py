@@ -18,7 +18,7 @@ from pixeld.ingest.ship import Shipper, first_epoch
 from pixeld.ingest.spill import Spill
 from pixeld.ingest.watch import LOOK_S, Flushing, Look, Watch
 from pixeld.metrics import Metrics
-from pixeld.parts.links import Links
+from pixeld.parts.links import RedisLinks
 from pixeld.settings import Settings
 from pixeld.storage.redis import fitness
 from pixeld.storage.redis_queue import RedisQueue
@@ -32,7 +32,9 @@ _AGAIN_S = 0.05
 class Node:
     """Made, then `open`ed, then `start`ed. Who has no listener appends nothing, and ships what an earlier start has left."""
 
-    def __init__(self, settings: Settings, data: DataDir, links: Links, metrics: Metrics, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, data: DataDir, links: RedisLinks, metrics: Metrics, clock: Callable[[], int]
+    ) -> None:
         self._settings, self._links, self._metrics, self._clock = settings, links, metrics, clock
         self.data, self.queue = data, links.queue(data.node)
         self.name = f"node {data.node}"

@@ -19,7 +19,7 @@ from pixeld.clock import now_ms
 from pixeld.errors import PixeldError, Unavailable
 from pixeld.metrics import Metrics
 from pixeld.parts.channel import Channel
-from pixeld.parts.links import link
+from pixeld.parts.links import open_links
 from pixeld.parts.listening import PublicListener
 from pixeld.parts.node import Node, directory, nothing
 from pixeld.parts.stopping import limit, on_hangup, on_signals
@@ -103,7 +103,7 @@ class Worker:
         data = await directory(settings.data_dir, f"a worker of {holder}", settings.shutdown_s)
         stack.callback(data.close)
         assert settings.redis_url is not None
-        links = link(stack, settings, settings.redis_url)
+        links = open_links(stack, settings, settings.redis_url)
         node = Node(settings, data, links, self._metrics, self._clock)
         keyring = data.keyring(settings.signing_keys)
         self._public = public = PublicListener(stack, settings, node, self._metrics, keyring, self._visitors, self._clock)
