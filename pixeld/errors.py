@@ -132,10 +132,10 @@ class QueueAway(Unavailable):
     code = "queue_away"
 
 
-class Refused(PixeldError):
+class ChunkRefused(PixeldError):
     """Redis refuses a chunk's id as not greater than `last`, the greatest one that the stream ever held."""
 
-    code = "refused"
+    code = "chunk_refused"
 
     def __init__(self, message: str, last: ChunkId) -> None:
         super().__init__(message)

@@ -66,13 +66,13 @@ class Queue(Protocol):
     """A durable, ordered log of chunks (a Redis stream). Every method raises QueueAway when Redis does not do its part."""
 
     async def push(self, chunk_id: ChunkId, data: bytes, meanwhile: Callable[[], None]) -> None:
-        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id.
+        """Store a chunk durably under its id. ChunkRefused, and nothing stored, when the stream has had that or a greater id.
 
         `meanwhile` is called once the chunk is on its way, for what can be done while Redis works; not if it never is.
         """
 
     async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> None:
-        """Store chunks durably in one go, oldest first. Refused when some were, as by `push`; the others are stored."""
+        """Store chunks durably in one go, oldest first. ChunkRefused when some were, as by `push`; the others are stored."""
 
     async def last_id(self) -> ChunkId:
         """The greatest id that this stream ever held; `ChunkId(0, 0)` for none."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Queue
-from pixeld.errors import QueueAway, Refused, SpillFailed
+from pixeld.errors import ChunkRefused, QueueAway, SpillFailed
 from pixeld.ingest.buffer import CHUNK_BYTES, Buffer, Chunk
 from pixeld.ingest.spill import Spill
 from pixeld.metrics import Metrics
@@ -165,7 +165,7 @@ class Shipper:
         """Store chunks in Redis. What it refuses it has, or had; unless it is ahead of us, which is QueueAway too."""
         try:
             await (self._queue.push(*chunks[0], meanwhile) if len(chunks) == 1 else self._queue.push_all(chunks))
-        except Refused as error:
+        except ChunkRefused as error:
             if error.last.epoch > self._next_id.epoch:
                 raise QueueAway(
                     f"{error}: it is ahead of this start, {self._next_id.epoch}, as when the clock went back and the data "

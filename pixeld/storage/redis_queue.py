@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Backlog, Manifest
-from pixeld.errors import LeaseLost, QueueAway, Refused
+from pixeld.errors import ChunkRefused, LeaseLost, QueueAway
 from pixeld.storage import keys
 from pixeld.storage.redis import NO_REPLICAS, Held, RedisClient, Replicas, failures, write
 
@@ -107,7 +107,7 @@ class RedisQueue:
         await self._script("announcing the queue", _ANNOUNCE, [keys.STREAMS], [self.node])
 
     async def push(self, chunk_id: ChunkId, data: bytes, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Store a chunk durably under its id. Refused, and nothing stored, when the stream has had that or a greater id.
+        """Store a chunk durably under its id. ChunkRefused, and nothing stored, when the stream has had that or a greater id.
 
         `meanwhile` is called when it has been sent, for what can be done while Redis works; not if it never is.
         """
@@ -124,7 +124,7 @@ class RedisQueue:
                 await self._refused(chunk_id)
 
     async def push_all(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> None:
-        """Store chunks with one fsync, in order and none behind one that failed. Refused, and the others stored, as `push`."""
+        """Store all with one fsync, in order; none behind one that failed. ChunkRefused, as `push`, and the others stored."""
         args = [value for chunk_id, data in chunks for value in (str(chunk_id), data)]
         refused = await self._script("storing chunks", _PUSH_ALL, [self._stream], args, self._replicas)
         if refused:
@@ -132,13 +132,13 @@ class RedisQueue:
                 await self._refused(chunks[refused[-1] - 1][0])
 
     async def _refused(self, chunk_id: ChunkId) -> None:
-        """Raise Refused once replicas have what the stream has; QueueAway when it is another server's word."""
+        """Raise ChunkRefused once replicas have what the stream has; QueueAway when it is another server's word."""
         if self._replicas.count:  # waiting is for a connection's own last write, and the refused one wrote nothing
             await write(self._redis, self._replicas, "SET", self._repeated, str(chunk_id))
         last = ChunkId.parse((await self._redis.xinfo_stream(self._stream))["last-generated-id"])
         if last < chunk_id:
             raise QueueAway("Redis: another server answers than the one that refused the chunk")
-        raise Refused(f"queue {self.node} is at {last} and takes no chunk {chunk_id}", last)
+        raise ChunkRefused(f"queue {self.node} is at {last} and takes no chunk {chunk_id}", last)
 
     async def last_id(self) -> ChunkId:
         """The greatest id that the stream ever held, trimmed ones included."""

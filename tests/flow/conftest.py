@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from pixeld.domain.events import ORDER
-from pixeld.errors import QueueAway, Refused, WarehouseAway, WarehouseRefused
+from pixeld.errors import ChunkRefused, QueueAway, WarehouseAway, WarehouseRefused
 from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
 from pixeld.ingest.ship import Shipper
@@ -67,7 +67,7 @@ class FaultyQueue(RedisQueue):
         for chunk in chunks:
             try:
                 await self.push(*chunk)
-            except Refused as error:
+            except ChunkRefused as error:
                 refused = error
         if refused:
             raise refused

@@ -8,7 +8,7 @@ import pytest
 
 from pixeld import checkup
 from pixeld.domain.events import ChunkId, decode
-from pixeld.errors import QueueAway, Refused, WarehouseAway
+from pixeld.errors import ChunkRefused, QueueAway, WarehouseAway
 from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import binary
 from pixeld.storage.engines import open_warehouse
@@ -282,7 +282,7 @@ async def test_a_repeat_waits_for_replicas_too(tmp_path, server):
                     await queue.push(ChunkId(1, 2), b"b")
             replica.send(signal.SIGCONT)
             await until(lambda: connected(second))
-            with pytest.raises(Refused):  # now it is surely there
+            with pytest.raises(ChunkRefused):  # now it is surely there
                 await two.push(ChunkId(1, 2), b"b")
             assert [chunk_id for chunk_id, _ in await two.read(ChunkId(0, 0), count=10)] == [ChunkId(1, 1), ChunkId(1, 2)]
             fit = await fitness(second, 1)

@@ -9,7 +9,7 @@ import pytest
 from pixeld import app
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
-from pixeld.errors import QueueAway, Refused, SettingsError, SpillFailed
+from pixeld.errors import ChunkRefused, QueueAway, SettingsError, SpillFailed
 from pixeld.ingest.disk import Disk
 from pixeld.ingest.spill import Spill
 from pixeld.settings import Settings
@@ -227,7 +227,7 @@ async def test_under_steady_load_the_spill_is_left_again(start):
 async def test_many_chunks_go_in_one_write_whichever_are_there_already(redis, there):
     queue, chunks = RedisQueue(redis, NODE), [(ChunkId(1, n), b"%d\n" % n) for n in range(5)]
     await queue.push_all(chunks[:there])
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ChunkRefused) as refused:
         await queue.push_all(chunks)
     assert refused.value.last == chunks[-1][0]
     assert await queue.read(ChunkId(0, 0), count=100) == chunks

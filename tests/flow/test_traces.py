@@ -8,7 +8,7 @@ import pytest
 from pixeld.domain.events import CLICK, ORDER, ChunkId
 from pixeld.domain.ports import Manifest
 from pixeld.domain.subject import Subject, What
-from pixeld.errors import NotFound, Refused, Unavailable
+from pixeld.errors import ChunkRefused, NotFound, Unavailable
 from pixeld.parts.rights import _People
 from pixeld.storage import traces
 from pixeld.storage.embedded_redis import EmbeddedRedis
@@ -116,7 +116,7 @@ async def test_a_flushed_chunk_leaves_the_file_and_the_next_one_stays_as_it_was(
     await Traces(redis, []).erase(CLICK_ID)
     assert await queue.read(ChunkId(0, 0), count=9) == [chunks[2]]
     assert await queue.last_id() == ChunkId(1, 2) and await redis.exists(f"pixeld:{{{NODE}}}:queue:anew") == 0
-    with pytest.raises(Refused):
+    with pytest.raises(ChunkRefused):
         await queue.push(*chunks[1])
     await Traces(redis, []).rewrite()
     await gone(directory, CLICK_ID.id)
