@@ -11,7 +11,7 @@ from pixeld.domain.events import ChunkId, first_ms
 from pixeld.domain.ports import Backlog, Manifest
 from pixeld.errors import ChunkRefused, LeaseLost, QueueAway
 from pixeld.storage import keys
-from pixeld.storage.redis import NO_REPLICAS, Held, RedisClient, Replicas, failures, write
+from pixeld.storage.redis import NO_REPLICAS, DedicatedConnection, RedisClient, Replicas, failures, write
 
 _DATA = b"e"  # the only field of a stream entry
 _PAGE = 500  # dead letters read at once
@@ -97,7 +97,7 @@ class RedisQueue:
 
     def __init__(self, redis: RedisClient, node: str, replicas: Replicas = NO_REPLICAS) -> None:
         self.node = node
-        self._redis, self._held, self._replicas = redis, Held(redis), replicas
+        self._redis, self._held, self._replicas = redis, DedicatedConnection(redis), replicas
         self._stream, self._lease, self._fence = keys.queue(node), keys.lease(node), keys.fence(node)
         self._manifest, self._dead, self._repeated = keys.manifest(node), keys.dead(node), keys.repeated(node)
         self._owner = ""

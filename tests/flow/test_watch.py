@@ -11,7 +11,7 @@ from pixeld.domain.events import ChunkId
 from pixeld.errors import SpillFailed, WarehouseAway
 from pixeld.ingest import ship
 from pixeld.ingest import watch as watching
-from pixeld.storage.redis import Held, connect
+from pixeld.storage.redis import DedicatedConnection, connect
 from pixeld.storage.redis_queue import RedisQueue
 from tests.flow.conftest import Reply, order
 
@@ -26,7 +26,7 @@ async def figures(ingest):
 
 
 def reach(ingest, redis):
-    ingest.queue._redis, ingest.queue._held = redis, Held(redis)
+    ingest.queue._redis, ingest.queue._held = redis, DedicatedConnection(redis)
 
 
 def take_redis_away(ingest):
