@@ -109,7 +109,7 @@ def _named(name: str, line: bytes) -> bool:
     return re.search(rb"(?<![\w-])%b(?![\w-])" % re.escape(orjson.dumps(name)[1:-1]), line, re.ASCII) is not None
 
 
-class Held(NamedTuple):
+class Contents(NamedTuple):
     """What lies at one place, whoever it is about. A place is written as the data map writes it: `clickhouse:clicks`,
     `redis:pixeld:{accounts}:account:*`, `file:spill/*`.
     """

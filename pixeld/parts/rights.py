@@ -12,7 +12,7 @@ from pixeld.accounts.parties import Parties
 from pixeld.domain.ports import Registry
 from pixeld.domain.registry import Snapshot, Status
 from pixeld.domain.reports import Scope
-from pixeld.domain.subject import Held
+from pixeld.domain.subject import Contents
 from pixeld.errors import NotFound, Unavailable
 from pixeld.parts.crew import WORKERS
 from pixeld.rights.places import Places
@@ -74,7 +74,7 @@ class _People:
         return {client: status for (client, member), status in snapshot.members.items() if member == partner}
 
 
-def files(directory: Path) -> list[Held]:
+def files(directory: Path) -> list[Contents]:
     """What lies in a data directory and in its workers', a folder as one: `file:spill/*`, `file:workers/*/spill/*`. Only a
     spill's age says something.
     """
@@ -85,7 +85,7 @@ def files(directory: Path) -> list[Held]:
             continue
         head, rest = (f"{WORKERS}/*/", parts[2:]) if parts[0] == WORKERS and len(parts) > 2 else ("", parts)
         found[f"file:{head}{rest[0]}{'/*' if len(rest) > 1 else ''}"].append(path)
-    return [Held(place, len(paths), _oldest_ms(paths) if place.endswith(_SPILL) else None) for place, paths in found.items()]
+    return [Contents(at, len(paths), _oldest_ms(paths) if at.endswith(_SPILL) else None) for at, paths in found.items()]
 
 
 def _oldest_ms(paths: list[Path]) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pixeld.domain.subject import Held
+from pixeld.domain.subject import Contents
 
 _DAY_MS = 86_400_000
 _GRACE_DAYS = 1  # ClickHouse looks for rows whose time is over every few hours
@@ -21,13 +21,13 @@ class Finding(NamedTuple):
     problem: str
 
 
-def judged(held: Sequence[Held], promises: Mapping[str, int | None], now_ms: int) -> list[Finding]:
+def judged(held: Sequence[Contents], promises: Mapping[str, int | None], now_ms: int) -> list[Finding]:
     """Every place with what is wrong there, in order. `promises` are days by place."""
     places = sorted(held, key=lambda each: each.place)
     return [Finding(*each, promises.get(each.place), _problem(each, promises, now_ms)) for each in places]
 
 
-def _problem(held: Held, promises: Mapping[str, int | None], now_ms: int) -> str:
+def _problem(held: Contents, promises: Mapping[str, int | None], now_ms: int) -> str:
     if held.place not in promises:
         return "unmapped"
     days = promises[held.place]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from pixeld.domain.subject import Held, Subject
+from pixeld.domain.subject import Contents, Subject
 
 
 class Copies(NamedTuple):
@@ -35,7 +35,7 @@ class Database(Protocol):
     def rows(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Every row about it, with its place."""
 
-    async def held(self) -> list[Held]:
+    async def held(self) -> list[Contents]:
         """Every table."""
 
 
@@ -63,7 +63,7 @@ class Queues(Protocol):
     def entries(self, subject: Subject) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Every dead letter and key about it, with its place."""
 
-    async def held(self) -> list[Held]:
+    async def held(self) -> list[Contents]:
         """Every family of keys."""
 
 
@@ -93,7 +93,7 @@ class Places:
     queues: Queues
     people: People
     flush: Callable[[], Awaitable[object]]
-    files: Callable[[], list[Held]]
+    files: Callable[[], list[Contents]]
     note: Callable[[str, object, object, str], Awaitable[None]]
     promises: Mapping[str, int | None]
     clock: Callable[[], int]

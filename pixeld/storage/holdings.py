@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixeld.domain.events import AFFINITY, LABELS, ORDER
-from pixeld.domain.subject import Held, Subject, What
+from pixeld.domain.subject import Contents, Subject, What
 from pixeld.errors import Unavailable, WarehouseAway
 from pixeld.storage.warehouse import Warehouse, escaped
 
@@ -133,14 +133,14 @@ class Holdings:
                 return
             after = page[-1]["event_id"]
 
-    async def held(self) -> list[Held]:
+    async def held(self) -> list[Contents]:
         times = {row["table"]: row["name"] for row in reversed(await self._typed()) if row["type"].startswith("Date")}
         found = []
         for table in await self._tables():
             oldest = f"toUInt32(toDateTime(min({times[table]})))" if table in times else "toUInt32(0)"
             sql = f"SELECT count() AS n, {oldest} AS oldest_s FROM {table}"  # noqa: S608 - of our own names
             ((count, oldest_s),) = [tuple(row.values()) for row in await self._warehouse.query(sql, {})]
-            found.append(Held(f"clickhouse:{table}", count, oldest_s * 1000 if count and oldest_s else None))
+            found.append(Contents(f"clickhouse:{table}", count, oldest_s * 1000 if count and oldest_s else None))
         return found
 
     async def _rules(self, subject: Subject) -> list[Rule]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from pixeld.domain.events import first_ms
-from pixeld.domain.subject import Held, Subject, What
+from pixeld.domain.subject import Contents, Subject, What
 from pixeld.errors import Unavailable
 from pixeld.storage import keys, rewriting
 from pixeld.storage.redis import RedisClient, failures
@@ -101,7 +101,7 @@ class Traces:
             if made is not None:
                 yield _DECISION, {"client": subject.client, "order": subject.id, "decided": made.decode()}
 
-    async def held(self) -> list[Held]:
+    async def held(self) -> list[Contents]:
         families: dict[str, list[str]] = defaultdict(list)
         with failures("listing its keys"):
             async for key in self._redis.scan_iter(match="pixeld:*", count=1000):
@@ -112,7 +112,7 @@ class Traces:
             if pattern.rpartition(":")[2] in _STREAMS:
                 sizes, ages = zip(*[await self._stream(name) for name in names], strict=True)
                 count, oldest_ms = sum(sizes), min(filter(None, ages), default=None)
-            found.append(Held(f"redis:{pattern}", count, oldest_ms))
+            found.append(Contents(f"redis:{pattern}", count, oldest_ms))
         return found
 
     async def _stream(self, key: str) -> tuple[int, int | None]:

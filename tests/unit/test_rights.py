@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from pixeld.domain.events import CLICK, DECISION, IMPRESSION, ORDER
-from pixeld.domain.subject import Held, Subject, What
+from pixeld.domain.subject import Contents, Subject, What
 from pixeld.errors import BadInput, Unavailable
 from pixeld.parts.rights import files
 from pixeld.rights.audit import judged
@@ -144,12 +144,12 @@ def test_what_becomes_of_each_table(subject, changes):
 @pytest.mark.parametrize(
     ("held", "problem"),
     [
-        (Held("table", 0, None), ""),
-        (Held("table", 1, 100 * DAY_MS), ""),
-        (Held("table", 1, 89 * DAY_MS), ""),
-        (Held("table", 1, 89 * DAY_MS - 1), "too old"),
-        (Held("for ever", 1, 0), ""),
-        (Held("elsewhere", 1, None), "unmapped"),
+        (Contents("table", 0, None), ""),
+        (Contents("table", 1, 100 * DAY_MS), ""),
+        (Contents("table", 1, 89 * DAY_MS), ""),
+        (Contents("table", 1, 89 * DAY_MS - 1), "too old"),
+        (Contents("for ever", 1, 0), ""),
+        (Contents("elsewhere", 1, None), "unmapped"),
     ],
     ids=["empty", "new", "a day late, as ClickHouse may be", "later", "no limit", "not in the map"],
 )
