@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Acceptance:
     """Whether a browser takes the cookie, and the tokens that decided it if it doesn't."""
 
     accepted: bool
@@ -165,7 +165,7 @@ def _found(tokens: Iterable[str], wanted: Collection[str]) -> list[str]:
 _IE_USES = frozenset({"SAM", "OTR", "UNR", "PUB", "IVA", "IVD", "CON", "TEL", "OTP"})
 
 
-def ie6_medium(cp: str) -> Verdict:
+def ie6_medium(cp: str) -> Acceptance:
     """Internet Explorer 6 to 11 at its default, Medium, for a third-party cookie.
 
     Refused are no policy, a test policy, and identified data with a use that one cannot decline. Nothing else
@@ -173,15 +173,15 @@ def ie6_medium(cp: str) -> Verdict:
     """
     tokens = cp.split()
     if not tokens:
-        return Verdict(False, (), "Internet Explorer refuses a third-party cookie without a compact policy.")
+        return Acceptance(False, (), "Internet Explorer refuses a third-party cookie without a compact policy.")
     if p3p.TEST_TOKEN in {token[:3] for token in tokens}:
-        return Verdict(False, (p3p.TEST_TOKEN,), "TST: Internet Explorer takes a test policy for none.")
+        return Acceptance(False, (p3p.TEST_TOKEN,), "TST: Internet Explorer takes a test policy for none.")
     identified = [token for token in tokens if token in _IDENTIFIED]
     uses = [token for token in tokens if token[:3] in _IE_USES and token[3:] in ("", "a")]
     if not (identified and uses):
-        return Verdict(True)
+        return Acceptance(True)
     blame = (*identified, *uses)
-    return Verdict(False, blame, f"{' '.join(blame)}: Internet Explorer at Medium refuses identified data "
+    return Acceptance(False, blame, f"{' '.join(blame)}: Internet Explorer at Medium refuses identified data "
                    "with a use that one cannot decline. Make the use opt-in or opt-out, or drop one of them.")
 
 
