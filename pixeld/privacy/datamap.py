@@ -50,7 +50,7 @@ class Practice:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class PlaceNames:
     """Where something lies, by the names it has there: `columns` as `table.column`; `keys` of Redis and `files` of the data
     directory, with `*` for what differs; `cookies` and fields of `log` lines by their names.
     """
@@ -81,7 +81,7 @@ class DataItem:
     what: str
     where: str
     kept_days: int | None
-    places: Places
+    places: PlaceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Holding:
     ground: str
     where: str
     kept: str
-    places: Places
+    places: PlaceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Machinery:
     what: str
     kept: str
     kept_days: int | None
-    places: Places
+    places: PlaceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +287,8 @@ def _item(table: Table) -> DataItem:
     )
 
 
-def _places(table: Table) -> Places:
-    places = Places(
+def _places(table: Table) -> PlaceNames:
+    places = PlaceNames(
         columns=table.texts("columns", _COLUMN),
         keys=table.texts("keys", _KEY),
         files=table.texts("files", _FILE),
