@@ -25,8 +25,8 @@ from pixeld.storage.warehouse import Warehouse
 _SPILL = "spill/*"
 
 
-class _People:
-    """Implements `rights.places.People` over the registry, and accounts where this server serves people."""
+class _PartnerData:
+    """Implements `rights.places.PartnerData` over the registry, and accounts where this server serves people."""
 
     def __init__(self, registry: Registry, parties: Parties | None) -> None:
         self._registry, self._parties = registry, parties
@@ -111,7 +111,7 @@ def open_rights(
         Places(
             database=Holdings(warehouse),
             queues=Traces(redis, own),
-            people=_People(registry, parties),
+            partners=_PartnerData(registry, parties),
             flush=flush,
             files=lambda: files(directory),
             note=registry.note,

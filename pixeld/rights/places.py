@@ -67,7 +67,7 @@ class Queues(Protocol):
         """Every family of keys."""
 
 
-class People(Protocol):
+class PartnerData(Protocol):
     """Accounts and the registry, of which only a partner has anything. QueueAway."""
 
     async def count(self, partner: str) -> dict[str, int]:
@@ -91,7 +91,7 @@ class Places:
 
     database: Database
     queues: Queues
-    people: People
+    partners: PartnerData
     flush: Callable[[], Awaitable[object]]
     files: Callable[[], list[Contents]]
     note: Callable[[str, object, object, str], Awaitable[None]]

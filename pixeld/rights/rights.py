@@ -50,7 +50,7 @@ class Rights:
         hidden = TRAITS if subject.what is What.PARTNER else frozenset()
         sources = [places.database.rows(subject), places.queues.entries(subject)]
         if subject.what is What.PARTNER:
-            sources.insert(0, places.people.records(subject.id))
+            sources.insert(0, places.partners.records(subject.id))
         for source in sources:
             async for place, record in source:
                 yield place, {name: value for name, value in record.items() if name not in hidden}
@@ -70,14 +70,14 @@ class Rights:
 
     async def _found(self, subject: Subject) -> dict[str, int]:
         places = self._places
-        found = await places.people.count(subject.id) if subject.what is What.PARTNER else {}
+        found = await places.partners.count(subject.id) if subject.what is What.PARTNER else {}
         return found | await places.queues.count(subject) | await places.database.count(subject)
 
     async def _erase(self, subject: Subject, who: str) -> Copies:
         places, left, parts = self._places, {}, 0
         for _ in range(_ROUNDS):
             if subject.what is What.PARTNER:  # first: it ends what brings more
-                await places.people.erase(subject.id, who)
+                await places.partners.erase(subject.id, who)
             await places.queues.erase(subject)
             parts += await places.database.erase(subject)
             rewritten = await places.queues.rewrite()

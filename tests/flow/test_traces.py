@@ -9,7 +9,7 @@ from pixeld.domain.events import CLICK, ORDER, ChunkId
 from pixeld.domain.ports import Manifest
 from pixeld.domain.subject import Subject, What
 from pixeld.errors import ChunkRefused, NotFound, Unavailable
-from pixeld.parts.rights import _People
+from pixeld.parts.rights import _PartnerData
 from pixeld.storage import traces
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.redis import connect
@@ -174,34 +174,34 @@ async def test_a_partner_s_account_goes_and_its_bare_id_stays(own, clock):
     _, redis, directory = own
     made = services(redis, clock)
     await lived(made)
-    people = _People(made.registry, made.parties)
-    assert await people.count("blog") == {
+    data = _PartnerData(made.registry, made.parties)
+    assert await data.count("blog") == {
         "redis:pixeld:{accounts}:account:*": 1,
         "redis:pixeld:{accounts}:key:*": 1,
         "redis:pixeld:{registry}:partners": 1,
         "redis:pixeld:{registry}:members": 1,
     }
-    told = {place: record async for place, record in people.records("blog")}
+    told = {place: record async for place, record in data.records("blog")}
     assert told["redis:pixeld:{accounts}:account:*"]["contact"]["contact_name"] == FORM["contact_name"]
     assert PASSWORD not in str(told)
-    await people.erase("blog", "admin")
-    assert await people.count("blog") == {}
+    await data.erase("blog", "admin")
+    assert await data.count("blog") == {}
     assert await Traces(redis, []).rewrite() == "rewritten"
     stored = await everything(redis)
     for text in (*PERSONAL, NAME):
         assert text.lower() not in stored
     await gone(directory, NAME)
     assert made.registry.snapshot.partners["blog"].name == "blog"
-    await people.erase("blog", "admin")
+    await data.erase("blog", "admin")
     with pytest.raises(NotFound):
-        await people.count("nobody")
+        await data.count("nobody")
     made.passwords.close()
 
 
 async def test_without_accounts_a_partner_can_t_be_looked_for(redis, clock):
     made = services(redis, clock)
     with pytest.raises(Unavailable, match="PORTAL"):
-        await _People(made.registry, None).count("blog")
+        await _PartnerData(made.registry, None).count("blog")
 
 
 async def test_every_family_of_keys_is_told(own, clock):

@@ -196,7 +196,7 @@ class World:
 
     def places(self):
         return Places(
-            database=self, queues=self, people=_Nobody(self), flush=self.flush, files=list, note=self.note, promises={}, clock=lambda: 7
+            database=self, queues=self, partners=_Nobody(self), flush=self.flush, files=list, note=self.note, promises={}, clock=lambda: 7
         )
 
     def _do(self, what):
