@@ -6,7 +6,7 @@ import asyncio
 
 from pixeld.accounts import passwords
 from pixeld.accounts.account import Account
-from pixeld.accounts.forms import Form, normal
+from pixeld.accounts.forms import SentForm, normal
 from pixeld.accounts.limits import network
 from pixeld.accounts.office import Chapter
 from pixeld.accounts.people import Person
@@ -55,7 +55,7 @@ class Access(Chapter):
         """Mail a link of one hour to set a new password, if there is such an account; nothing tells whether. TooMany;
         InvalidForm (email) for what is no address.
         """
-        form = Form({"email": email})
+        form = SentForm({"email": email})
         form.text("email")
         form.done()
         _, failure = await asyncio.gather(asyncio.sleep(_ASK_S), self._ask_reset(email, address), return_exceptions=True)

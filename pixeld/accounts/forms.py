@@ -41,7 +41,7 @@ FIELDS = {
 }
 
 
-class Form:
+class SentForm:
     """A form that is being read: `text` gives a field, `wrong` notes what is wrong with one, `done` raises InvalidForm if
     anything was.
     """

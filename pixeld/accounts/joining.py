@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pixeld.accounts import passwords
 from pixeld.accounts.account import Account, Contact, Role
 from pixeld.accounts.audit import noted
-from pixeld.accounts.forms import Form, normal
+from pixeld.accounts.forms import SentForm, normal
 from pixeld.accounts.limits import network
 from pixeld.accounts.links import LIFE_S, NOBODY
 from pixeld.accounts.office import Chapter
@@ -42,7 +42,7 @@ class Joining(Chapter):
         confirmed, partner_id is reserved for the address, and nothing is in the registry. Registering again ends no earlier
         registration, which may be somebody else's: the first whose link is followed counts. InvalidForm, TooMany.
         """
-        office, read = self._office, Form(form)
+        office, read = self._office, SentForm(form)
         contact = _contact(read)
         subject, name = read.text("partner_id"), read.text("name")
         read.agreed()
@@ -117,7 +117,7 @@ class Joining(Chapter):
         `discreet` is for whoever may not learn which addresses have accounts elsewhere: as much is said and written for
         those as for any other, and the account gets a mail which says that it is there.
         """
-        office, read = self._office, Form({"email": email})
+        office, read = self._office, SentForm({"email": email})
         to = read.text("email")
         parties = {Role.PARTNER: office.snapshot.partners, Role.CLIENT: office.snapshot.clients}
         if role is Role.OPERATOR:
@@ -167,7 +167,7 @@ class Joining(Chapter):
         if invited is None:
             raise NotFound("this invitation was used already, or it is too old; ask for a new one")
         role, subject, email = invited
-        read = Form(form)
+        read = SentForm(form)
         contact = Contact(read.text("contact_name"), read.text("email"))
         if email and normal(contact.email) != normal(email):
             read.wrong("email", "The invitation was sent to another address; you can change it once you have an account.")
@@ -270,7 +270,7 @@ class Joining(Chapter):
         )
 
 
-def _contact(read: Form) -> Contact:
+def _contact(read: SentForm) -> Contact:
     names = {"contact_name": "contact_name", "email": "email", "address": "postal", "site": "site", "promotion": "promotion"}
     return Contact(**{name: read.text(field) for name, field in names.items()})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pixeld.accounts.account import Role
 from pixeld.accounts.audit import noted
-from pixeld.accounts.forms import Form
+from pixeld.accounts.forms import SentForm
 from pixeld.accounts.office import Office
 from pixeld.domain.registry import Status
 from pixeld.errors import Forbidden, NotFound
@@ -81,7 +81,7 @@ class Messages:
 
 
 def _read(form: Mapping[str, str]) -> tuple[str, str]:
-    read = Form(form)
+    read = SentForm(form)
     subject, text = read.text("subject"), read.text("text")
     read.done()
     return subject, text

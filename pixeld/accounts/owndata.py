@@ -9,7 +9,7 @@ from typing import Any
 
 from pixeld.accounts.account import Account, Role
 from pixeld.accounts.audit import noted
-from pixeld.accounts.forms import Form, normal
+from pixeld.accounts.forms import SentForm, normal
 from pixeld.accounts.office import Chapter
 from pixeld.accounts.outbox import Mail
 from pixeld.accounts.people import Person
@@ -33,7 +33,7 @@ class OwnData(Chapter):
         at version `expected` any more; InvalidForm. A new e-mail address takes the password, as a new password can be had by
         it, and counts once the link mailed to it is followed.
         """
-        office, read = self._office, Form(changes)
+        office, read = self._office, SentForm(changes)
         allowed = {"email", "name", *_CHANGES} - (set() if account.role is Role.PARTNER else set(_PARTNERS))
         read.only(allowed)
         texts = {name: read.text(name) for name in changes if name in allowed}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pixeld.accounts.account import Account
 from pixeld.accounts.audit import noted
-from pixeld.accounts.forms import Form
+from pixeld.accounts.forms import SentForm
 from pixeld.accounts.outbox import Outbox
 from pixeld.accounts.people import People, Person
 from pixeld.accounts.vault import Unopened
@@ -61,7 +61,7 @@ class Policies:
         """Post a new version and notify every account by mail. InvalidForm (summary, question); Conflict when `seen` isn't the
         newest one any more.
         """
-        read = Form({"summary": summary, "question": question})
+        read = SentForm({"summary": summary, "question": question})
         value = {"summary": read.text("summary"), "question": read.text("question"), "changes_use": changes_use}
         if changes_use and not value["question"]:
             read.wrong("question", "Ask what you want consent for: a change in how personal data is used needs it.")
