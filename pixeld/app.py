@@ -74,7 +74,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class RunningServer:
     """A running server's parts, for the demo and for tests."""
 
     started: Started
@@ -131,7 +131,9 @@ async def _renew(hung_up: asyncio.Event, renew: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, with_demo: bool = False, clock: Callable[[], int] = now_ms) -> AsyncIterator[Server]:
+async def running(
+    settings: Settings, *, with_demo: bool = False, clock: Callable[[], int] = now_ms
+) -> AsyncIterator[RunningServer]:
     """A server that answers when this is entered and has stopped when it is left."""
     if with_demo and settings.workers:
         raise SettingsError("the demo is one process; leave workers at 0, or use `pixeld serve`")
@@ -142,7 +144,7 @@ async def running(settings: Settings, *, with_demo: bool = False, clock: Callabl
         await stack.aclose()
 
 
-async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clock: Callable[[], int]) -> Server:
+async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clock: Callable[[], int]) -> RunningServer:
     metrics = Metrics()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     tasks = Tasks(stack, failed)
@@ -247,7 +249,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
                 certificate.renew()
         crew.renew()
 
-    return Server(started, operations, registry, reports, releases, parties, failed, renew)
+    return RunningServer(started, operations, registry, reports, releases, parties, failed, renew)
 
 
 async def _admin_listener(stack: AsyncExitStack, settings: Settings, app: web.Application) -> tuple[str, Certificate | None]:
