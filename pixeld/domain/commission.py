@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 from pixeld.domain.money import to_minor
-from pixeld.domain.record import Record
+from pixeld.domain.record import JsonRecord
 from pixeld.errors import BadInput
 
 MAX_TERMS = 100  #: in one agreement
@@ -26,7 +26,7 @@ _FIELD = "commission"  # of the record that holds terms; what is wrong in them i
 
 
 @dataclass(frozen=True, slots=True)
-class Terms(Record):
+class Terms(JsonRecord):
     """`percent` of an order's amount, plus `flat` for each order in the client's currency.
 
     Both are decimal text, `percent` from 0 to 100 with at most 4 decimals. `from_day` and `until_day` are days in UTC,

@@ -12,7 +12,7 @@ import orjson
 from pixeld.errors import BadInput
 
 
-class Record:
+class JsonRecord:
     """Base of frozen dataclasses whose fields are JSON values, or which `_converted` makes of those."""
 
     def to_json(self) -> dict[str, Any]:

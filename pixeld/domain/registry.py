@@ -12,7 +12,7 @@ from pixeld.domain import affinity, landing
 from pixeld.domain.commission import Terms, check_currency
 from pixeld.domain.consent import Mode, Where
 from pixeld.domain.money import EXPONENTS
-from pixeld.domain.record import Record
+from pixeld.domain.record import JsonRecord
 from pixeld.domain.tokens import ID
 from pixeld.domain.zones import zones
 from pixeld.errors import BadInput
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Client(Record):
+class Client(JsonRecord):
     """A shop whose pages carry the pixel. Deep links may lead to `allowed_hosts` and to the landing page's own host."""
 
     id: str
@@ -105,7 +105,7 @@ class Client(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Partner(Record):
+class Partner(JsonRecord):
     """An affiliate who sends visitors."""
 
     id: str
