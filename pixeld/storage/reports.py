@@ -1,7 +1,7 @@
 """The reports, asked of ClickHouse: parameters and dimensions in, `sql/report_*.sql`, shaped answers out.
 
-Each file holds one statement with the scope in every place that reads a table. What is put into it as text comes from the
-maps below, never from a request; everything else is a parameter.
+Each file holds one statement with the scope, `sql/scope.sql`, in every place that reads a table. What is put into it as text
+comes from the maps below, never from a request; everything else is a parameter.
 """
 
 from __future__ import annotations
@@ -212,5 +212,6 @@ def _key(row: Mapping[str, Any], by: tuple[Dimension, ...]) -> tuple[int | str, 
 
 @cache
 def statement(report: str) -> str:
-    """The text of `sql/<report>.sql`."""
-    return files("pixeld.storage").joinpath("sql", f"{report}.sql").read_text(encoding="utf-8")
+    """The text of `sql/<report>.sql`, with the scope where it says `{{scope}}`."""
+    text = files("pixeld.storage").joinpath("sql", f"{report}.sql").read_text(encoding="utf-8")
+    return text.replace("{{scope}}", statement("scope")) if "{{scope}}" in text else text

@@ -8,9 +8,7 @@ WHERE dimension = {trait:String}
     AND day >= {first:UInt32}
     AND day <= {last:UInt32}
     AND (day, released_ms) IN (SELECT day, min(released_ms) FROM audience_releases GROUP BY day)
-    AND ({scope:String} = 'operator'
-        OR ({scope:String} = 'client' AND client = {scope_id:String})
-        OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+    AND {{scope}}
     AND ({client:String} = '' OR client = {client:String})
     AND ({partner:String} = '' OR partner = {partner:String})
 GROUP BY value

@@ -12,7 +12,5 @@ WHERE (client, order_id) IN
     ORDER BY at_ms DESC, client DESC, order_id DESC
     LIMIT {limit:UInt32}
 )
-    AND ({scope:String} = 'operator'
-        OR ({scope:String} = 'client' AND client = {scope_id:String})
-        OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+    AND {{scope}}
 ORDER BY at_ms DESC, client DESC, order_id DESC

@@ -23,9 +23,7 @@ ANY LEFT JOIN
     WHERE click_id != ''
         AND at < toDateTime({until_s:UInt32}, 'UTC')
         AND at >= toDateTime({clicked_from_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
         AND click_id IN

@@ -11,9 +11,7 @@ FROM
     FROM refusals
     WHERE hour >= toDateTime({from_s:UInt32}, 'UTC')
         AND hour < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
     UNION ALL
@@ -22,9 +20,7 @@ FROM
     WHERE at >= toDateTime({from_s:UInt32}, 'UTC')
         AND at < toDateTime({until_s:UInt32}, 'UTC')
         AND consent LIKE 'refused %'
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
     GROUP BY client, order_id

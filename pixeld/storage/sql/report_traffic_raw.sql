@@ -12,9 +12,7 @@ FROM
     FROM clicks
     WHERE at >= toDateTime({from_s:UInt32}, 'UTC')
         AND at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
         AND ({quality:String} = '' OR quality = {quality:String})
@@ -24,9 +22,7 @@ FROM
     FROM impressions
     WHERE at >= toDateTime({from_s:UInt32}, 'UTC')
         AND at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
         AND ({quality:String} = '' OR quality = {quality:String})

@@ -8,9 +8,7 @@
     WHERE order_key NOT IN {{repeated}}
         AND at >= toDateTime({from_s:UInt32}, 'UTC')
         AND at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
     UNION ALL
@@ -20,9 +18,7 @@
     WHERE order_key IN {{repeated}}
         AND ordered_at >= toDateTime({from_s:UInt32}, 'UTC')
         AND ordered_at < toDateTime({until_s:UInt32}, 'UTC')
-        AND ({scope:String} = 'operator'
-            OR ({scope:String} = 'client' AND client = {scope_id:String})
-            OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+        AND {{scope}}
         AND ({client:String} = '' OR client = {client:String})
         AND ({partner:String} = '' OR partner = {partner:String})
 )
