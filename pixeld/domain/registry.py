@@ -91,16 +91,13 @@ class Client(JsonRecord):
 
     @classmethod
     def _converted(cls, values: dict[str, Any], *, stored: bool) -> dict[str, Any]:
-        if "allowed_hosts" in values:
-            if not isinstance(values["allowed_hosts"], (list, tuple)):
-                raise BadInput("allowed_hosts must be a list of host names", "allowed_hosts")
-            values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        for name, members in (("allowed_hosts", "host names"), ("categories", "names")):
+            if name in values:
+                if not isinstance(values[name], (list, tuple)):
+                    raise BadInput(f"{name} must be a list of {members}", name)
+                values[name] = tuple(values[name])
         if "commission" in values:
             values["commission"] = Terms.listed(values["commission"], stored=stored)
-        if "categories" in values:
-            if not isinstance(values["categories"], (list, tuple)):
-                raise BadInput("categories must be a list of names", "categories")
-            values["categories"] = tuple(values["categories"])
         return values
 
 
