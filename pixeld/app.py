@@ -75,12 +75,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A running server's parts, for the demo and for tests."""
+    """A running server's parts: what `serve` needs, and what tests look into."""
 
     started: Started
     operations: ServerOperations
     registry: Registry
-    reports: Reports
     releases: AudienceReleases
     parties: Parties | None
     failed: asyncio.Future[None]
@@ -249,7 +248,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
                 certificate.renew()
         crew.renew()
 
-    return RunningServer(started, operations, registry, reports, releases, parties, failed, renew)
+    return RunningServer(started, operations, registry, releases, parties, failed, renew)
 
 
 async def _admin_listener(stack: AsyncExitStack, settings: Settings, app: web.Application) -> tuple[str, Certificate | None]:
