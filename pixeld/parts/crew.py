@@ -200,12 +200,11 @@ class WorkerSlot:
         if self._channel is not None:
             self._channel.tell("renew")
 
-    def hand_out(self, salts: dict[int, bytes]) -> None:
+    def hand_out(self, salts: dict[str, str]) -> None:
         """Tell it the salts of this day and the next, if it doesn't have them."""
-        told = {str(day): salt.hex() for day, salt in salts.items()}
-        if self._channel is not None and told != self._salts:
-            self._salts = told
-            self._channel.tell("salts", salts=told)
+        if self._channel is not None and salts != self._salts:
+            self._salts = salts
+            self._channel.tell("salts", salts=salts)
 
     @property
     def queue(self) -> RedisQueue:
@@ -250,7 +249,7 @@ class WorkerSlot:
     async def _answer(self, what: str, _: dict[str, Any]) -> Any:
         assert what == "settings", what
         crew = self._crew
-        self._salts = {str(day): salt.hex() for day, salt in crew.salts().items()}
+        self._salts = crew.salts()
         path = crew.settings.data_dir / WORKERS / str(self._number)
         settings = replace(crew.settings.share(), data_dir=path, clickhouse_url=None, admin_token=None)
         given = {"worker": self._number, "settings": settings.plain(), "salts": self._salts}
@@ -291,9 +290,9 @@ class Crew:
         self.house = ""  #: the socket at which workers ask for what they don't know; there before they start
         self.workers = [WorkerSlot(self, number) for number in range(settings.workers)]
 
-    def salts(self) -> dict[int, bytes]:
-        """The visitors' salts of today and tomorrow, by day."""
-        return self._visitors.ahead(self._clock())
+    def salts(self) -> dict[str, str]:
+        """The visitors' salts of today and tomorrow, by day, as workers are told them."""
+        return {str(day): salt.hex() for day, salt in self._visitors.ahead(self._clock()).items()}
 
     async def start(self, stack: AsyncExitStack, tasks: Tasks) -> None:
         """Start every worker, and keep them until the stack is unwound to here. Raises what the first says is wrong."""
