@@ -13,9 +13,7 @@
             FROM order_events
             WHERE at >= toDateTime({from_s:UInt32}, 'UTC')
                 AND at < toDateTime({until_s:UInt32}, 'UTC')
-                AND ({scope:String} = 'operator'
-                    OR ({scope:String} = 'client' AND client = {scope_id:String})
-                    OR ({scope:String} = 'partner' AND partner = {scope_id:String}))
+                AND {{scope}}
                 AND ({client:String} = '' OR client = {client:String})
                 AND ({partner:String} = '' OR partner = {partner:String})
         )
