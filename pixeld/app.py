@@ -254,7 +254,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, with_demo: bool, clo
 async def _admin_listener(stack: AsyncExitStack, settings: Settings, app: web.Application) -> tuple[str, Certificate | None]:
     """Listen until the stack is unwound to here; the address, and the certificate if there is one."""
     certificate = Certificate.of(settings, "admin_tls")
-    bound = server.bind(settings.admin_host, settings.admin_port)
+    bound = server.bind(settings.admin_host, settings.admin_port, prefix="admin-")
     if certificate is None and not server.is_loopback(bound):
         where = {"admin_host": settings.admin_host}
         log.warning("the admin listener is open to a network and has no TLS; see admin_tls_cert", extra=where)

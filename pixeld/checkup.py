@@ -102,7 +102,7 @@ def _running(settings: Settings) -> Finding | None:
 
 def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
     try:
-        with bind(host, port) as bound:
+        with bind(host, port, prefix="admin-" if name == "admin" else "") as bound:
             private = is_loopback(bound)
     except PixeldError as error:
         return Finding(f"{name} port", False, str(error))

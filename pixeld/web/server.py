@@ -54,8 +54,9 @@ class Listener:
         await self._runner.cleanup()
 
 
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A socket of its own for this address, which does not listen yet. SettingsError when it cannot be had.
+def bind(host: str, port: int, *, shared: bool = False, prefix: str = "") -> socket.socket:
+    """A socket of its own for this address, which does not listen yet. SettingsError when it cannot be had, which names the
+    flags that choose another; theirs begin with `prefix`.
 
     A `shared` one may be bound again by whoever else calls it shared; the kernel spreads connections over all that listen.
     """
@@ -72,7 +73,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
             bound.close()
             raise
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, error, prefix) from error
     return bound
 
 
@@ -100,8 +101,9 @@ def is_loopback(bound: socket.socket) -> bool:
     return ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
-    return SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another host or port")
+def _cannot_listen(host: str, port: int, error: OSError, prefix: str = "") -> SettingsError:
+    flags = f"--{prefix}host or --{prefix}port"
+    return SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with {flags}")
 
 
 async def listen(

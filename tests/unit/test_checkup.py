@@ -26,11 +26,12 @@ def test_an_admin_listener_that_a_network_reaches_needs_tls(host, tls, advised):
     assert not checkup._port(Settings(), "public", host, 0).advice
 
 
-def test_a_port_that_is_taken():
+@pytest.mark.parametrize(("name", "mended"), [("public", "with --host or --port"), ("admin", "with --admin-host or --admin-port")])
+def test_a_port_that_is_taken(name, mended):
     with server.bind("127.0.0.1", 0) as bound:
         bound.listen()
-        found = checkup._port(Settings(), "public", *bound.getsockname())
-    assert not found.ok and "cannot listen on" in found.detail
+        found = checkup._port(Settings(), name, *bound.getsockname())
+    assert not found.ok and "cannot listen on" in found.detail and found.detail.endswith(mended)
 
 
 @pytest.mark.parametrize(

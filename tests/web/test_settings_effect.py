@@ -123,6 +123,9 @@ async def admin_port(start, **_):
     async with start(admin_port=wanted) as running:
         assert running.started.admin_url == f"http://127.0.0.1:{wanted}"
         assert b"alive" in await raw(("127.0.0.1", wanted), plain("/livez"))
+        with pytest.raises(SettingsError, match=f":{wanted}: .* choose another with --admin-host or --admin-port"):
+            async with start(admin_port=wanted, data_dir=running.settings.data_dir / "second"):
+                pass
 
 
 async def data_dir(start, tmp_path, **_):
