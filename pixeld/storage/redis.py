@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import ReadOnlyError, RedisError
 
 from pixeld.errors import QueueAway, SettingsError
 from pixeld.storage import sentinel
@@ -72,6 +72,8 @@ def failures(doing: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, RuntimeError) as error:
+        if AuthenticationError in (type(error), type(error.__cause__)):  # the first by TCP, the second by a unix socket
+            raise QueueAway(f"Redis: {doing} failed: it wants another user or password than redis_url has") from error
         raise QueueAway(f"Redis: {doing} failed: {type(error).__name__}: {error}") from error
 
 

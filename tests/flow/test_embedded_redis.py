@@ -1,11 +1,13 @@
-"""The embedded Valkey: whose it is, and what is said when it can't be had."""
+"""The embedded Valkey: whose it is, and what is said when it, or another Redis, can't be had."""
 
 import os
 
 import pytest
 
-from pixeld.errors import Unavailable
+from pixeld.errors import QueueAway, Unavailable
 from pixeld.storage.embedded_redis import EmbeddedRedis
+from pixeld.storage.redis import connect, fitness
+from tests.services import free_port
 
 
 async def test_another_users_socket_of_the_same_name_is_not_asked(tmp_path, monkeypatch):
@@ -31,3 +33,22 @@ async def test_a_place_where_none_can_be_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=r"the embedded Valkey cannot be started in .*file/redis: .*Not a directory"):
         await EmbeddedRedis(tmp_path / "file" / "redis").start()
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+@pytest.mark.parametrize("given", ["", ":a-wrong-one@", "nobody:right@"], ids=["none", "wrong", "of a user that is not there"])
+async def test_a_password_that_redis_does_not_take_is_told_as_that(tmp_path, given, way):
+    server, port = EmbeddedRedis(tmp_path), free_port()
+    await server.start()
+    url = f"redis://{given}127.0.0.1:{port}" if way == "tcp" else server.url.replace("unix://", f"unix://{given}")
+    owner, asked = connect(server.url, 5.0), connect(url, 5.0)
+    try:
+        await owner.config_set("port", port)
+        await owner.config_set("requirepass", "right")
+        with pytest.raises(QueueAway, match="failed: it wants another user or password than redis_url has$"):
+            await fitness(asked)
+    finally:
+        await owner.config_set("requirepass", "")
+        await owner.aclose()
+        await asked.aclose()
+        await server.stop()
