@@ -34,6 +34,8 @@ def link(server: Server, client: str, partner: str, public_url: str | None, as_j
     """Print the link with which a partner sends visitors to a client."""
     found = server.get("clients", client)
     status = {m["partner"]: m["status"] for m in server.get("clients", client, "partners")["partners"]}.get(partner)
+    if status is None:
+        server.get("partners", partner)  # says so if there is none: no approval will make that link count
     base, notes = tracker_url(server, public_url)
     if status != "approved":
         notes.append(f"its clicks won't count until the membership is approved: pixeld member approve {client} {partner}")

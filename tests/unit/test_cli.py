@@ -608,14 +608,21 @@ async def test_a_link_escapes_what_it_carries(pixeld_server):
     ("arguments", "note"),
     [
         (("new",), "won't count until the membership is approved: pixeld member approve shop new"),
-        (("nobody",), "won't count until the membership is approved: pixeld member approve shop nobody"),
+        (("stranger",), "won't count until the membership is approved: pixeld member approve shop stranger"),
         (("blog", "--u", "https://other.example/"), "(shop.example, cdn.example)"),
     ],
 )
 async def test_a_link_that_would_not_do_is_told(pixeld_server, arguments, note):
+    await pixeld_server.run("partner", "add", "stranger", "Who has not applied")
     link = await pixeld_server.run("link", "shop", *arguments, "--public-url", "https://track.example")
     assert link.exit_code == 0
     assert note in link.stderr
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(("nowhere", "blog"), "no client 'nowhere'"), (("shop", "nobody"), "no partner 'nobody'")])
+async def test_there_is_no_link_for_who_is_not_there(pixeld_server, arguments, told):
+    link = await pixeld_server.run("link", *arguments)
+    assert (link.exit_code, link.stdout) == (1, "") and told in link.stderr
 
 
 @pytest.mark.parametrize("command", [("link", "shop", "blog"), ("snippet", "shop")])
