@@ -81,5 +81,6 @@ def _set(server: Server, client: str, partner: str, body: dict[str, Any], as_jso
     if as_json:
         print_json(member)
     else:
+        own = f"; its own terms: {', '.join(told(member)['commission'])}" if "commission" in member else ""
         hint = f" Its link: pixeld link {client} {partner}" if member["status"] == "approved" else ""
-        click.echo(f"The membership of {partner!r} with {client!r} is {member['status']}.{hint}")
+        click.echo(f"The membership of {partner!r} with {client!r} is {member['status']}{own}.{hint}")

@@ -508,6 +508,8 @@ async def test_memberships_are_set(pixeld_server, arguments, status):
 async def test_an_approval_shows_what_comes_next(pixeld_server):
     done = await pixeld_server.run("member", "approve", "shop", "new")
     assert done.stdout == "The membership of 'new' with 'shop' is approved. Its link: pixeld link shop new\n"
+    done = await pixeld_server.run("member", "set", "shop", "new", "--commission", "10%", "--flat", "1")
+    assert "is approved; its own terms: 10% + 1. Its link" in done.stdout
 
 
 async def test_memberships_are_listed(pixeld_server):
