@@ -62,10 +62,14 @@ class Access(Chapter):
         if failure is not None:
             raise failure
 
+    async def resets(self, token: str) -> bool:
+        """Whether this is such a link that isn't used up."""
+        return await self._office.links.peek("reset", token) is not None
+
     async def reset(self, token: str, password: str) -> None:
         """Set a new password and end every session of the account, and its links. NotFound, InvalidForm (password)."""
         office = self._office
-        if await office.links.peek("reset", token) is None:
+        if not await self.resets(token):
             raise NotFound("this link was used already, or it is too old; ask for a new one")
         account = (await office.people.get(token.partition(".")[0])).account
         if problem := passwords.problem(password, account.contact.email, account.contact.contact_name, account.subject):

@@ -16,7 +16,7 @@ GETS = [page for page in PAGES if page.method == "GET"]
 POSTS = [page for page in PAGES if page.method == "POST"]
 WHO = {"nobody": None, "partner": PARTNER, "client": CLIENT, "operator": OPERATOR}
 VALUES = {"{token}": "x.y", "{client}": "shop", "{key}": "0", "{partner}": "blog", "{account}": "0", "{mail}": "0"}
-OPEN = dict.fromkeys(("/confirm/{token}", "/second-factor/{token}", "/welcome/{token}"), 404)  # else 200
+OPEN = dict.fromkeys(("/confirm/{token}", "/reset/{token}", "/second-factor/{token}", "/welcome/{token}"), 404)  # else 200
 OF_OTHERS = ("/client/colleagues/{account}/remove", "/operator/mail/{mail}")  # no such ones
 OF_MEMBERSHIPS = ("/client/partners/{partner}", "/client/partners/{partner}/commission", "/partner/messages/{client}")
 LEADS_ON = ("", "/", "/consent")
@@ -252,7 +252,7 @@ class Away:
 
 
 #: Of the pages for everybody, those that are made of what lies in Redis. All that are for who has logged in are.
-OF_REDIS = {"/register", "/confirm/{token}", "/second-factor/{token}", "/welcome/{token}"}
+OF_REDIS = {"/register", "/confirm/{token}", "/reset/{token}", "/second-factor/{token}", "/welcome/{token}"}
 #: What is made of reports: all that is missing without ClickHouse. The operator's overview leaves its figures out instead.
 OF_CLICKHOUSE = {
     "/performance", "/performance.csv", "/audience", "/partner", "/partner/transactions", "/client", "/client/orders",

@@ -124,7 +124,9 @@ async def ask_reset(request: web.Request) -> web.Response:
 
 
 async def reset_form(request: web.Request) -> web.Response:
-    """The new password."""
+    """The new password, behind a link of a mail."""
+    if not await request.app[keys.ACCOUNTS].resets(request.match_info["token"]):
+        return page(request, "old_link.html", status=404, what="reset")
     return page(request, "reset.html", action=request.path)
 
 
