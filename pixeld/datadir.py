@@ -169,7 +169,8 @@ def keyring(text: str) -> Keyring:
 
 
 def _unusable(path: Path, error: OSError) -> str:
-    return f"the data directory {path} cannot be used: {error.strerror}; name another with PIXELD_DATA_DIR"
+    mend = "let pixeld's user read and write all of it, or " if error.errno == errno.EACCES else ""
+    return f"the data directory {path} cannot be used: {error.strerror}; {mend}name another with PIXELD_DATA_DIR"
 
 
 def _lock(path: Path, holder: str) -> IO[str]:

@@ -1,5 +1,6 @@
 """The data directory: one owner at a time, files for one user, an epoch that only grows, keys that never show."""
 
+import errno
 import os
 import shutil
 import socket
@@ -212,12 +213,19 @@ def test_a_copied_directory_is_another_node(tmp_path):
         pytest.param(lambda data: data.admin_token(None), id="admin token"),
     ],
 )
-def test_a_full_disk_is_told(data, monkeypatch, call):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        pytest.param(errno.ENOSPC, "No space left on device; name another with PIXELD_DATA_DIR", id="a full disk"),
+        pytest.param(errno.EACCES, "Permission denied; let pixeld's user read and write all of it, or name another", id="another user's"),
+    ],
+)
+def test_a_directory_that_cannot_be_written_is_told(data, monkeypatch, call, number, told):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SettingsError, match="cannot be used: No space left on device; name another"):
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(SettingsError, match=f"cannot be used: {told}"):
         call(data)
 
 
