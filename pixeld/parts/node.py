@@ -27,6 +27,7 @@ from pixeld.tasks import Tasks
 
 log = logging.getLogger(__name__)
 _AGAIN_S = 0.05
+_BEHIND_MS = 60_000  # behind the last start. What NTP takes back at once is less, and few orders come so soon after a click
 
 
 class Node:
@@ -58,6 +59,9 @@ class Node:
                 "start again"
             )
         self.epoch = self.data.next_epoch(first_epoch(self._clock, seen, self.spill.last_id()))
+        if (behind_ms := self.epoch - self._clock()) > _BEHIND_MS:
+            text = "the clock is behind where it was; what was clicked after the time that it shows earns no order until then"
+            log.warning(text, extra={"behind_s": behind_ms / 1000})
         queue = RedisQueue(self._links.shipping, self.data.node, self._links.replicas)
         self.shipper = Shipper(self.buffer, queue, self.spill, self._metrics, self.epoch)
 

@@ -21,6 +21,7 @@ from pixeld import app
 from pixeld.accounts.vault import new_secret
 from pixeld.cli import Unreachable
 from pixeld.cli.server import Server as AdminApi
+from pixeld.clock import now_ms
 from pixeld.datadir import DataDir
 from pixeld.domain.events import ChunkId, decode
 from pixeld.domain.reports import Scope
@@ -573,6 +574,16 @@ def test_chunk_ids_of_a_start_come_after_those_of_the_one_before(tmp_path):
     first = data.next_epoch(1000)
     assert ChunkId(first, 10**9) < ChunkId(data.next_epoch(5), 0)
     data.close()
+
+
+@pytest.mark.parametrize(("back_s", "told"), [(0, False), (59, False), (3600, True)], ids=["stands", "back a little", "back an hour"])
+async def test_a_clock_that_is_behind_where_it_was_is_told(back_s, told, tmp_path, valkey, redis, caplog):
+    settings, at = Settings(host="127.0.0.1", port=0, admin_port=0, data_dir=tmp_path, redis_url=valkey, clickhouse_url=NOWHERE), now_ms()
+    for now in (at, at - back_s * 1000):
+        async with app.running(settings, clock=lambda now=now: now):
+            pass
+    said = [record.behind_s for record in caplog.records if "the clock is behind" in record.message]
+    assert said == ([pytest.approx(3600, abs=1)] if told else [])
 
 
 async def test_a_server_that_has_stopped_leaves_its_process_to_the_collector(start):
