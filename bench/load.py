@@ -196,8 +196,8 @@ def _server(options: argparse.Namespace, plan: Plan) -> Server | None:
 
 
 def register(server: Server, client: str, partner: str) -> None:
-    """Make sure of client, partner and membership. PixeldError when the server says no."""
-    shop = {"id": client, "name": client, "landing_url": "https://shop.example/", "currency": "EUR"}
+    """Make sure of client, partner and membership; the client is on no public list. PixeldError when the server says no."""
+    shop = {"id": client, "name": client, "landing_url": "https://shop.example/", "currency": "EUR", "listed": False}
     for path, body in (("clients", shop), ("partners", {"id": partner, "name": partner})):
         try:
             server.get(path, body["id"])

@@ -167,6 +167,7 @@ async def test_the_books_of_a_real_server_are_equal_and_a_lie_is_found(tmp_path)
         code, out, err = await load("--url", process.url, *asked, *mix, "--rate", 100, "--register")
         assert (code, "Books equal" in out) == (0, True), (out, err)
         assert "200 requests" in out and "reload: 200, X-Pixeld: ok" in out and "p99" in err
+        assert not (await process.api("GET", "/api/clients/load-test"))[1]["listed"]  # it is nobody's shop
         code, _, err = await load("--url", process.url, *asked, "--client", "nobody")
         assert code == 2 and "there is no client 'nobody'" in err and "Traceback" not in err
 
