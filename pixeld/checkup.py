@@ -52,6 +52,7 @@ async def check(settings: Settings) -> list[Finding]:
         await _redis(settings),
         await _clickhouse(settings, in_use=running is not None and running.ok),
         _policy(settings),
+        *([_mail(settings)] if settings.portal else []),
         *(_tls(settings, name) for name in ("tls", "admin_tls") if getattr(settings, f"{name}_cert")),
         *([_country_db(settings)] if settings.country_db else []),
     ]
@@ -170,6 +171,13 @@ def _policy(settings: Settings) -> Finding:
         advice = "it names no operator yet: copy config/privacy.toml, say in it who you are, and set privacy_file"
         return Finding("privacy policy", True, detail, advice)
     return Finding("privacy policy", True, detail)
+
+
+def _mail(settings: Settings) -> Finding:
+    if settings.smtp_url is None:
+        advice = "whoever registers waits for a link that is not sent: set smtp_url and mail_from, or portal = false"
+        return Finding("mail", True, "kept here, where `pixeld mail list` shows it", advice)
+    return Finding("mail", True, f"sent as {settings.mail_from}")
 
 
 def _tls(settings: Settings, name: str) -> Finding:

@@ -51,6 +51,22 @@ def test_a_map_with_which_no_server_starts(said, instead, why, tmp_path):
     assert checkup._policy(Settings()).ok
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        pytest.param({}, [("kept here, where `pixeld mail list` shows it", True)], id="kept"),
+        pytest.param(
+            {"smtp_url": "smtp://127.0.0.1:25", "mail_from": "partners@example.com"}, [("sent as partners@example.com", False)], id="sent"
+        ),
+        pytest.param({"portal": False}, [], id="nobody waits for any"),
+    ],
+)
+async def test_mail_that_is_not_sent_is_told_where_people_wait_for_it(given, told, tmp_path):
+    away = {"redis_url": "redis://127.0.0.1:1", "clickhouse_url": "clickhouse://127.0.0.1:1/pixeld"}
+    found = await checkup.check(Settings(data_dir=tmp_path / "data", port=0, admin_port=0, **away, **given))
+    assert [(each.detail, "smtp_url" in each.advice) for each in found if each.name == "mail"] == told
+
+
 @pytest.mark.parametrize("name", ["tls", "admin_tls"])
 def test_certificates(name, tmp_path):
     cert, key = certificate(tmp_path, "localhost")
