@@ -242,8 +242,8 @@ def _problems(s: Settings) -> list[str | None]:
         found.append(f"cookie_name is {s.cookie_name!r}; leave prefixes to pixeld, which knows which one browsers will take")
     if s.admin_token is not None and re.fullmatch(r"\s*[!-~]*\s*", s.admin_token) is None:
         found.append("admin_token must be of printable ASCII characters without a space: it stands in a header of HTTP")
-    if s.public_url and _scheme_of_one(s.public_url) not in ("http", "https"):
-        found.append(f"public_url is {s.public_url!r}; it must be like https://track.example")
+    if s.public_url and not _is_origin(s.public_url):  # below a path no browser would send the cookies of /t/… back
+        found.append(f"public_url is {s.public_url!r}; it must be like https://track.example, without a path")
     try:
         s.networks()
     except ValueError as error:
@@ -259,6 +259,14 @@ def _problems(s: Settings) -> list[str | None]:
     if s.clickhouse_url and _scheme(s.clickhouse_url) != "clickhouse":
         found.append("clickhouse_url must begin with clickhouse://")
     return found
+
+
+def _is_origin(url: str) -> bool:
+    """Whether a URL says how a server is reached, and no more."""
+    if _scheme_of_one(url) not in ("http", "https"):
+        return False
+    parts = urlsplit(url)
+    return parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
 
 
 def _scheme_of_one(url: str) -> str | None:

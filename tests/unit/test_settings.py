@@ -100,8 +100,12 @@ NO_TOKEN = "admin_token must be of printable ASCII characters without a space: i
         ({}, {"workers": "-1"}, "workers is -1; it must be from 0 to 256"),
         ({}, {"workers": "257"}, "workers is 257; it must be from 0 to 256"),
         ({}, {"log_level": "loud"}, "log_level is 'loud'; it must be debug, info, warning or error"),
-        ({}, {"public_url": "track.example"}, "public_url is 'track.example'; it must be like https://track.example"),
-        ({}, {"public_url": "https://track.example:port"}, "public_url is 'https://track.example:port'; it must be like https://track.example"),
+        *(
+            ({}, {"public_url": url}, f"public_url is {url!r}; it must be like https://track.example, without a path")
+            for url in (
+                "track.example", "https://track.example:port", "https://track.example/pixels", "https://track.example/?a", "https://a@b.example",
+            )
+        ),
         ({}, {"smtp_url": "http://x", "mail_from": "a@mail.example"}, NO_SMTP),
         ({}, {"smtp_url": "smtp://x:port", "mail_from": "a@mail.example"}, NO_SMTP),
         ({}, {"cookie_name": "a b"}, "cookie_name must be letters, digits, - and _"),
