@@ -54,6 +54,8 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         try:
+            for file in (self._cert, self._key):
+                file.open("rb").close()  # OpenSSL doesn't say which of the two it can't read
             context.load_cert_chain(self._cert, self._key, self._no_passphrase)
         except OSError as error:  # ssl.SSLError is one
             files = f"{self._name}_cert {self._cert} and {self._name}_key {self._key}"
