@@ -43,6 +43,7 @@ class EmbeddedRedis:
         self._log, self._pid_file = directory.resolve() / "redis.log", directory.resolve() / "redis.pid"
         self.url = f"unix://{path}"
         self._child: subprocess.Popen[bytes] | None = None
+        self._logged = 0
 
     async def start(self) -> None:
         """Start it, or go on with the one that an earlier pixeld left. Unavailable says why it can't be."""
@@ -57,8 +58,7 @@ class EmbeddedRedis:
                     raise Unavailable(f"the embedded Valkey cannot be started in {self._directory}: {error}") from error
                 spawned = True
             elif not self.alive():
-                tail = self._log.read_text(errors="replace").splitlines()[-3:] if self._log.exists() else []
-                raise Unavailable(f"the embedded Valkey has ended; its log {self._log} ends: {' | '.join(tail)}")
+                raise Unavailable(f"the embedded Valkey has ended; {self._last_words()}")
             await asyncio.sleep(_STEP_S)
         # It is left alone: it may be reading a huge file, and a second one over the same file would ruin it.
         raise Unavailable(f"the embedded Valkey has not answered within {_START_S:.0f} s; see {self._log}, and try again")
@@ -75,8 +75,20 @@ class EmbeddedRedis:
         except (OSError, ValueError):  # it has ended, maybe between two of these lines
             return False
 
+    def _last_words(self) -> str:
+        """What it has told since it was spawned; an earlier one's end in the same log would mislead."""
+        mend = f"let pixeld's user read and write all of {self._directory}"
+        try:
+            tail = self._log.read_bytes()[self._logged :].decode(errors="replace").splitlines()[-3:]
+        except OSError as error:
+            return f"its log {self._log} cannot be read: {error.strerror}; {mend}"
+        if not tail:
+            return f"it wrote nothing to its log {self._log}; {mend}"
+        return f"its log {self._log} ends: {' | '.join(tail)}"
+
     def _spawn(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._logged = self._log.stat().st_size if self._log.exists() else 0
         self._socket.unlink(missing_ok=True)
         self._child = subprocess.Popen(  # its own session: Ctrl-C is for pixeld, which stops it when it is done
             [

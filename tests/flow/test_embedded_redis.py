@@ -35,6 +35,21 @@ async def test_a_place_where_none_can_be_is_told(tmp_path):
         await EmbeddedRedis(tmp_path / "file" / "redis").start()
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        pytest.param(lambda log: log.write_text("of an earlier one\n"), r"redis\.log ends: .*appendonlydir", id="told in its log"),
+        pytest.param(lambda log: log.symlink_to("/dev/null"), r"it wrote nothing to its log .*redis\.log; let pixeld's user", id="nothing told"),
+        pytest.param(lambda log: log.mkdir(), r"redis\.log cannot be read: Is a directory; let pixeld's user", id="an unreadable log"),
+    ],
+)
+async def test_one_that_ends_at_its_start_is_told(tmp_path, make, told):
+    (tmp_path / "appendonlydir").write_text("")  # as unusable as another user's, to root too
+    make(tmp_path / "redis.log")
+    with pytest.raises(Unavailable, match=told):
+        await EmbeddedRedis(tmp_path).start()
+
+
 @pytest.mark.parametrize("way", ["tcp", "unix"])
 @pytest.mark.parametrize("given", ["", ":a-wrong-one@", "nobody:right@"], ids=["none", "wrong", "of a user that is not there"])
 async def test_a_password_that_redis_does_not_take_is_told_as_that(tmp_path, given, way):
