@@ -95,7 +95,8 @@ def _running(settings: Settings) -> Finding | None:
     try:
         DataDir(settings.data_dir, "a pixeld command").close()
     except DataDirInUse as error:
-        return Finding("data directory", True, f"a server runs: {error}", "its own view of its parts is at /readyz")
+        found = str(error).partition(";")[0]  # what to do about it is for who would start another
+        return Finding("data directory", True, f"a server runs: {found}", "its own view of its parts is at /readyz")
     except PixeldError as error:
         return Finding("data directory", False, str(error))
     return None

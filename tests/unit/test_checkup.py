@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pixeld import checkup
+from pixeld.datadir import DataDir
 from pixeld.settings import Settings
 from pixeld.web import server
 from tests.certificates import certificate
@@ -24,6 +25,13 @@ def test_an_admin_listener_that_a_network_reaches_needs_tls(host, tls, advised):
     found = checkup._port(Settings(**given), "admin", host, 0)
     assert found.ok and ("admin_tls_cert" in found.advice) is advised
     assert not checkup._port(Settings(), "public", host, 0).advice
+
+
+def test_a_server_that_runs_is_nothing_to_mend(tmp_path):
+    data = DataDir(tmp_path, "the pixeld with process id 7")
+    found = checkup._running(Settings(data_dir=tmp_path))
+    data.close()
+    assert found.ok and found.detail.endswith("is in use by the pixeld with process id 7") and "/readyz" in found.advice
 
 
 @pytest.mark.parametrize(("name", "mended"), [("public", "with --host or --port"), ("admin", "with --admin-host or --admin-port")])
