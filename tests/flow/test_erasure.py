@@ -20,8 +20,9 @@ from pixeld.storage.redis import connect
 from tests.accounts import FORM, OTHER_PASSWORD, PASSWORD, PEER, SHOP, client, log_in, partner, services, token
 
 OLD, NEW = f"old:{'ab' * 32}", f"new:{'cd' * 32}"
-# Whatever of somebody's data may stand anywhere; the trade name stands in the registry until he goes.
-PERSONAL = ("quux", "wilhelmina quux", "hollow lane", "teapots.example", "letter about", "my own laptop", PEER, "192.0.2")
+# Whatever of somebody's data may stand anywhere, in texts that no ciphertext has by chance, as it had "quux" once; the trade name
+# stands in the registry until he goes.
+PERSONAL = ("wilhelmina quux", "quux.example", "hollow lane", "teapots.example", "letter about", "my own laptop", PEER, "192.0.2")
 NAME = "wilhelmina's teapots"
 
 
