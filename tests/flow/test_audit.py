@@ -55,7 +55,7 @@ CHANGES = {
 # What changes nothing, or nothing that anybody but its owner ever sees of: links, mails that were asked for, sessions.
 UNNOTED = {
     *(Accounts.register, Accounts.awaiting, Accounts.first_link, Accounts.invited, Accounts.account, Accounts.of_subject, Accounts.all),
-    *(Accounts.ask_reset, Accounts.begin_totp, Accounts.ends_totp, Accounts.export, Accounts.of_client),
+    *(Accounts.ask_reset, Accounts.resets, Accounts.begin_totp, Accounts.ends_totp, Accounts.export, Accounts.of_client),
     *(ApiKeys.list, ApiKeys.made_by, ApiKeys.scope_of),
     *(Policies.current, Policies.history, Policies.notify, Policies.run, Policies.question_for, Policies.newest_use),
 }
