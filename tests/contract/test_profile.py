@@ -8,7 +8,8 @@ from pixeld.storage.redis_queue import RedisQueue
 async def test_what_is_timed_is_credited_and_stored(redis):
     queue = RedisQueue(redis, "b" * 12)
     found = await profile.stages(queue, times=1)
-    assert found.keys() == profile.STAGES.keys() and min(found.values()) > 0
+    assert found.keys() == profile.STAGES.keys()
+    assert all(us > 0 for stage, us in found.items() if stage != "carry")  # a difference, which a busy machine may spoil
     events = [event for _, data in await queue.read(ChunkId(0, 0), count=1000) for event in decode(data)]
     partner = ORDER.columns.index("partner")
     assert [(kind, values[partner]) for kind, values in events] == [(ORDER, pixeld.PARTNER)] * 2 * profile.ORDERS
