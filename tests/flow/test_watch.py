@@ -290,6 +290,19 @@ async def test_what_is_flushed_makes_room_at_once_while_events_wait_in_the_spill
     assert (await ingest.queue.backlog()).chunks == 0
 
 
+async def test_what_is_flushed_makes_room_also_while_clickhouse_is_away(start):
+    ingest = await start()
+    ingest.flusher._keep_s = 10
+    await ingest.send(1)
+    await ingest.flusher.drain()
+    await ingest.send(2)
+    ingest.warehouse.faults = ["before"]
+    ingest.clock.forward(11)
+    with pytest.raises(WarehouseAway):
+        await ingest.flusher.step()
+    assert (await ingest.queue.backlog()).chunks == 1  # the one that waits
+
+
 async def test_a_spill_that_refuses_says_so_until_there_is_room(start):
     ingest = await start()
     ingest.spill._max_bytes = 200  # one order, not two
