@@ -270,7 +270,6 @@ BLOCKS = st.lists(
 D = DAYS[0]
 
 
-@pytest.mark.timeout(180)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @example([Block(D, "shop", "ann", 60, 0), Block(D, "shop", "ann", 3, 100, "FR")]).via("one small value beside a large one")
 @example(

@@ -9,7 +9,6 @@ from tests.faults.system import System, can_mount
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_answered_is_stored_exactly_once_through_25_faults(tmp_path):
     disks = can_mount(tmp_path)  # else without the faults that fill a disk
     assert disks or os.environ.get("REQUIRE_SERVICES") != "1", "this user may not mount the small disks that are to be filled"

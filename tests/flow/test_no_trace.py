@@ -135,7 +135,6 @@ async def columns(server):
     return repr(rows)
 
 
-@pytest.mark.timeout(240)
 async def test_no_address_no_user_agent_no_mail_and_no_salt_is_on_any_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(Process, "program", ("-X", "dev", str(SALTED)))
     monkeypatch.setenv("TOLD_SALTS", str(tmp_path / "salts"))

@@ -14,7 +14,7 @@ import pytest
 from pixeld.domain.events import TRAITS
 from tests.process import Process, pixeld
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 LABEL = "label-of-the-subject-7741"
 
 

@@ -37,7 +37,6 @@ async def schemathesis(url, key, cursor, cwd):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("role", ["client", "partner"])
 async def test_the_api_is_what_its_document_says(tmp_path, redis, valkey, role):
     require(find_spec("chdb"), "chdb-core (pip install 'pixeld[embedded]')")
