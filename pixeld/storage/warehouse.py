@@ -251,6 +251,12 @@ class Warehouse:
             raise WarehouseAway("ClickHouse has not been connected to yet")
         return self._features
 
+    async def known(self) -> Features:
+        """What the server can do, asked of it if need be. WarehouseAway as from `query`."""
+        if self._features is None:
+            await self._query.run(lambda link: None)
+        return self.features
+
     @property
     def version(self) -> str:
         """The server's version, such as `26.9.2.1`."""

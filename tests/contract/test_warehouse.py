@@ -427,6 +427,7 @@ def test_features_follow_the_version(version, has):
     features = Features.of(version)
     flags = ("low_cardinality", "ttl", "fsync", "insert_tokens", "server_parameters")
     assert sum(getattr(features, flag) for flag in flags) == has
+    assert features.scalars == (version == "26.9.2.1")
 
 
 def test_every_insert_has_its_settings_where_the_server_knows_them():
@@ -732,6 +733,23 @@ async def test_a_report_reads_the_rows_of_one_grain_and_client(warehouse, monkey
     plan = await query(f"EXPLAIN indexes = 1 {sql}", params)
     text = " ".join(" ".join(row["explain"].split()) for row in plan)
     assert re.search(r"PrimaryKey Keys: grain quality .*" + condition, text), text
+
+
+@pytest.mark.parametrize("engine", ["chdb"], indirect=True)
+@pytest.mark.parametrize(("by", "times"), [("day", 4), ("s1", 6)], ids=["orders", "orders, and their clicks"])
+async def test_a_report_looks_for_repeated_orders_once(warehouse, clock, by, times):
+    """The keys within the days, those seen twice among them, and one look each at those seen once and those seen twice."""
+    rows = [record(ORDER, str(n), order_id=str(n // 2), partner="ada", at_ms=clock()) for n in range(1000)]
+    await warehouse.insert("order_events", columns(ORDER), encoded(rows), "t")
+
+    async def read():
+        (found,) = await warehouse.query("SELECT sum(value) AS rows FROM system.events WHERE event = 'SelectedRows'", {})
+        return int(found["rows"])
+
+    before, today = await read(), dt.datetime.fromtimestamp(clock() / 1000, dt.UTC).date()
+    found = await Reports(warehouse, clock).performance(Scope.operator(), PerformanceQuery.parse({"by": by}, today), CLIENTS)
+    assert [row["orders"] for row in found["totals"]] == [500]
+    assert (await read() - before) // len(rows) == times  # the rest is what `read` reads
 
 
 # ---- reports, against a model that shares nothing with them but the rules
