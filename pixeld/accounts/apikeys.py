@@ -64,8 +64,7 @@ class ApiKeys:
 
     async def list(self, scope: Scope) -> builtins.list[KeyInfo]:
         """The keys of a scope, oldest first."""
-        found = [(id, await self._records.read("key", id)) for id in await self._records.ids("key")]
-        keys = [_info(id, record.value) for id, record in found if record and _scope(record) == scope]
+        keys = [_info(id, record.value) async for id, record in self._records.each("key") if _scope(record) == scope]
         return sorted(keys, key=lambda key: key.created_ms)
 
     async def made_by(self, account: Account) -> builtins.list[KeyInfo]:

@@ -55,9 +55,8 @@ class Links:
 
     async def end_about(self, emails: set[str]) -> None:
         """End every link that is about one of these e-mail addresses, in lower case."""
-        for id in await self._records.ids("link"):
-            record = await self._records.read("link", id)
-            if record is not None and record.value["about"].get("email", "").lower() in emails:
+        async for id, record in self._records.each("link"):
+            if record.value["about"].get("email", "").lower() in emails:
                 await self._records.delete("link", id)
 
 

@@ -103,14 +103,14 @@ class Outbox:
     async def list(self, count: int) -> builtins.list[Mail]:
         """The newest mails, newest first."""
         newest = (await self._records.ids("mail"))[::-1][:count]
-        return [mail for mail in [await self._read(id) for id in newest] if mail]
+        return [_mail(id, record) async for id, record in self._records.each("mail", newest)]
 
     async def read(self, id: str) -> Mail:
         """One mail. NotFound."""
-        mail = await self._read(id)
-        if mail is None:
+        record = await self._records.read("mail", id)
+        if record is None:
             raise NotFound("there is no such mail; they are kept for 30 days")
-        return mail
+        return _mail(id, record)
 
     async def retry(self, id: str) -> None:
         """Let a mail that waits be tried again at once. NotFound; Conflict when it doesn't wait."""
@@ -123,8 +123,8 @@ class Outbox:
 
     async def about(self, account_id: str, emails: set[str]) -> builtins.list[Mail]:
         """The mails of an account, and those to one of the addresses (in lower case)."""
-        mails = [await self._read(id) for id in await self._records.ids("mail")]
-        return [mail for mail in mails if mail and (mail.account_id == account_id or normal(mail.to) in emails)]
+        mails = [_mail(id, record) async for id, record in self._records.each("mail")]
+        return [mail for mail in mails if mail.account_id == account_id or normal(mail.to) in emails]
 
     async def erase(self, account_id: str, emails: set[str]) -> None:
         """Delete them. One that is being sent right now still arrives."""
@@ -133,9 +133,8 @@ class Outbox:
 
     async def erase_of(self, author: str) -> None:
         """Delete what a partner wrote."""
-        for id in await self._records.ids("mail"):
-            record = await self._records.read("mail", id)
-            if record is not None and record.value.get("author") == author:
+        async for id, record in self._records.each("mail"):
+            if record.value.get("author") == author:
                 await self._records.delete("mail", id)
 
     async def run(self) -> None:
@@ -218,9 +217,7 @@ class Outbox:
     async def _write(self, id: str, record: Record, value: dict[str, Any]) -> None:
         await self._records.write("mail", id, value, expected=record.version, ttl_s=record.left_s)
 
-    async def _read(self, id: str) -> Mail | None:
-        record = await self._records.read("mail", id)
-        if record is None:
-            return None
-        kept = {name: record.value[name] for name in ("state", "attempts", "at_ms")}
-        return Mail(id=id, account_id=record.value["account"], **kept, **record.value["letter"])
+
+def _mail(id: str, record: Record) -> Mail:
+    kept = {name: record.value[name] for name in ("state", "attempts", "at_ms")}
+    return Mail(id=id, account_id=record.value["account"], **kept, **record.value["letter"])

@@ -186,8 +186,8 @@ class People:
 
     async def all(self) -> list[Person]:
         """Every account, unconfirmed ones too, oldest first."""
-        found = [await self.even_unconfirmed(id) for id in await self._records.ids("account")]
-        return sorted((person for person in found if person), key=lambda person: person.account.created_ms)
+        found = [_person(id, record) async for id, record in self._records.each("account")]
+        return sorted(found, key=lambda person: person.account.created_ms)
 
     async def look_up_anew(self) -> None:
         """Find every address under the hash of the key that seals now."""
@@ -210,7 +210,7 @@ class People:
         return person is not None and normal(person.account.contact.email) == normal(email)
 
     async def _living(self, ids: list[str]) -> list[Person]:
-        return [person for person in [await self.even_unconfirmed(id) for id in ids] if person]
+        return [_person(id, record) async for id, record in self._records.each("account", ids)]
 
 
 def _same(other: Account, account: Account) -> bool:

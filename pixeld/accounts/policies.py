@@ -48,9 +48,7 @@ class Policies:
     async def history(self) -> list[PolicyVersion]:
         """Every version, newest first."""
         found = [PolicyVersion(1, 0, _FIRST, False, "")]
-        for id in await self._records.ids("policy"):
-            record = await self._records.read("policy", id)
-            assert record is not None  # they are never deleted
+        async for id, record in self._records.each("policy"):
             value = record.value
             found.append(PolicyVersion(int(id), value["posted_ms"], value["summary"], value["changes_use"], value["question"]))
         return sorted(found, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import orjson
@@ -31,6 +32,11 @@ class SealedRecords:
         """The record, opened."""
         record = await self._records.read(kind, id)
         return None if record is None else record._replace(value=self._opened(kind, id, record.value))
+
+    async def each(self, kind: str, ids: Iterable[str] | None = None) -> AsyncIterator[tuple[str, Record]]:
+        """Every record of a kind, or those of `ids`, opened."""
+        async for id, record in self._records.each(kind, ids):
+            yield id, record._replace(value=self._opened(kind, id, record.value))
 
     async def write(
         self, kind: str, id: str, value: dict[str, Any], *, expected: int, ttl_s: float | None = None

@@ -74,8 +74,8 @@ class Sessions:
 
     async def times(self, account_id: str) -> list[dict[str, int]]:
         """When each session of an account was opened and last used."""
-        found = [await self._records.read("session", id) for id in await self._of(account_id)]
-        return [{name: record.value[name] for name in ("opened_ms", "seen_ms")} for record in found if record]
+        found = self._records.each("session", await self._of(account_id))
+        return [{name: record.value[name] for name in ("opened_ms", "seen_ms")} async for _, record in found]
 
     async def _of(self, account_id: str) -> list[str]:
         return [id for id in await self._records.ids("session") if id.startswith(f"{account_id}:")]

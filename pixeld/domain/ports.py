@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -204,6 +204,11 @@ class Records(Protocol):
 
     async def read(self, kind: str, id: str) -> Record | None:
         """The record, or None when there is none or its time is over."""
+
+    def each(self, kind: str, ids: Iterable[str] | None = None) -> AsyncIterator[tuple[str, Record]]:
+        """Every record of a kind with its id, by id; or, in the order given, those of `ids` that there are. Read many at a
+        time, each as it is when its turn comes.
+        """
 
     async def write(
         self, kind: str, id: str, value: dict[str, Any], *, expected: int, ttl_s: float | None = None

@@ -5,6 +5,7 @@ from functools import partial
 
 import orjson
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from pixeld.domain.events import ORDER
 from pixeld.errors import ChunkRefused, QueueAway, WarehouseAway, WarehouseRefused
@@ -147,3 +148,16 @@ async def start(redis, tmp_path, clock):
     yield make
     for ingest in started:
         await ingest.close()
+
+
+@pytest.fixture
+def trips(monkeypatch):
+    """What is sent to Redis: an entry a round trip, of however many commands."""
+    sent, really = [], AbstractConnection.send_packed_command
+
+    async def send(connection, command, *args, **kwargs):
+        sent.append(command)
+        await really(connection, command, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    return sent

@@ -1256,6 +1256,34 @@ async def test_a_removed_partner_earns_no_more(made):
 # Who did what.
 
 
+LISTINGS = [
+    pytest.param(lambda made, first: made.accounts.all(), id="every account"),
+    pytest.param(lambda made, first: made.accounts.of_subject(Role.CLIENT, "shop"), id="a client's accounts"),
+    pytest.param(lambda made, first: made.keys.list(Scope.client("shop")), id="API keys"),
+    pytest.param(lambda made, first: made.sessions.times(first.id), id="an account's sessions"),
+    pytest.param(lambda made, first: made.outbox.list(40), id="the newest mails"),
+    pytest.param(lambda made, first: made.outbox.about(first.id, {first.contact.email}), id="mails about somebody"),
+    pytest.param(lambda made, first: made.policies.history(), id="versions of the privacy policy"),
+]
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+async def test_a_list_that_grows_takes_no_more_round_trips(made, trips, listing):
+    first = await client(made)
+    counts = []
+    for size in (1, 4):
+        for n in range(size):
+            await client(made, email=f"c{size}{n}@shop.example")
+            await made.keys.create(Scope.client("shop"), "A key", first.who)
+            await log_in(made, first.contact.email)
+            await made.policies.post(f"Version {n}", False, "", "admin")
+        trips.clear()
+        found = await listing(made, first)
+        counts.append((len(found), len(trips)))
+    (few, before), (many, after) = counts
+    assert few < many and before == after <= 3
+
+
 async def test_every_change_is_on_the_audit_stream_and_names_nobody(made, redis):
     account = await partner(made)
     await made.accounts.correct(account, {"name": "Teapots & Co", "postal": "Elsewhere 7"}, account.version)

@@ -61,6 +61,19 @@ async def test_of_many_who_take_a_record_one_gets_it(records):
     assert await records.ids("thing") == []
 
 
+async def test_many_are_read_at_a_time_those_that_there_are_in_the_order_asked_for(records, trips, clock):
+    for n in range(120):
+        await records.write("thing", f"{n:03d}", {"n": n}, expected=0, ttl_s=10 if n == 7 else None)
+    clock.forward(10)
+    trips.clear()
+    assert [(id, record.value["n"]) async for id, record in records.each("thing")] == [(f"{n:03d}", n) for n in range(120) if n != 7]
+    assert len(trips) <= 4  # their ids, and 50 at a time
+    trips.clear()
+    assert [id async for id, _ in records.each("thing", ["009", "nothing", "007", "008"])] == ["009", "008"]
+    assert len(trips) == 1
+    assert [id async for id, _ in records.each("nothing")] == []
+
+
 async def test_a_record_is_over_when_its_time_is(records, clock):
     await records.write("thing", "a", {}, expected=0, ttl_s=10)
     await records.write("thing", "b", {}, expected=0)
