@@ -27,6 +27,8 @@ T = TypeVar("T")
 _ATTEMPTS = 20  # optimistic changes that meet another change; each retry means that somebody else's went through
 _ENTRY = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)  # the id of an entry of the audit stream
 _UNREADABLE = (ValueError, KeyError, TypeError, BadInput)  # what reading an entry raises that isn't one
+_SERVES = "the registry cannot be read; the last picture serves"
+_NOTHING_SERVES = "the registry cannot be read; there is no earlier picture: hits get a 503 until it can be"
 _FOLLOW_S = 0.25  # one GET: a change elsewhere is seen well within the second that is promised
 
 
@@ -142,7 +144,7 @@ class Registry:
                 away = False
             except (Unavailable, ValueError) as error:
                 if not away:
-                    log.error("the registry cannot be read; the last picture serves", extra={"reason": str(error)})
+                    log.error(_SERVES if self.snapshot else _NOTHING_SERVES, extra={"reason": str(error)})
                 away = True
             await asyncio.sleep(_FOLLOW_S)
 

@@ -237,6 +237,27 @@ async def test_without_redis_the_kept_picture_serves_and_is_replaced_when_redis_
     assert again.snapshot.clients["shop"].name == "Newer"
 
 
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [
+        pytest.param(True, "the last picture serves", id="a start with a picture of an earlier one"),
+        pytest.param(False, "there is no earlier picture: hits get a 503 until it can be", id="the first start"),
+    ],
+)
+async def test_without_redis_the_log_says_what_serves(registry, clock, caplog, earlier, said):
+    made = registry()
+    await filled(made)
+    nowhere = connect("unix:///nonexistent/redis.sock", 1.0)
+    alone = Registry(nowhere, clock, changed=lambda _: None, keep=lambda _: None, kept=made.pictures[-1] if earlier else None)
+    following = asyncio.create_task(alone.follow())
+    async with asyncio.timeout(20):
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+    await cancel(following)
+    await nowhere.aclose()
+    assert caplog.messages == [f"the registry cannot be read; {said}"]
+
+
 # ---- changes that say what they were made from
 
 SEEN = {
