@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
 _IDENTIFIER = r"[A-Za-z_]\w*"
-CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting
+CONNECT_SECONDS = 3  # a host that is down must not keep the next one waiting; nor a connection that lies idle, a new one
+_GREETING_SECONDS = 5  # a server that accepts says within milliseconds which one it is, but for one that hangs
+# A server that works on a query says every 0.1 s how far it is. Whoever asks is told that one hangs after a silence of this
+# long; how long it may work is QUERY_SECONDS.
+_SILENCE_SECONDS = 10
 _UNKNOWN_DATABASE, _TIMEOUT_EXCEEDED = 81, 159
 _OPTIONS = {"secure": "0", "verify": "1", "ca_certs": "", "timeout": str(NETWORK_SECONDS), "cluster": ""}
 
@@ -139,6 +143,7 @@ def connector(url: str) -> Callable[[], Link]:
     return connect
 
 
+_HANGS = "timed out; it hangs, is overloaded or cut off: see its log and the network, and restart it if need be"
 _LOST = (
     errors.NetworkError,
     errors.SocketTimeoutError,
@@ -156,8 +161,10 @@ def _translated(where: str) -> Iterator[None]:
     except errors.ServerException as error:
         raise failure(error.code, error.message, where) from error
     except _LOST as error:
-        reason = "timed out" if isinstance(error, errors.SocketTimeoutError) else error.message
+        reason = _HANGS if isinstance(error, errors.SocketTimeoutError) else error.message
         raise WarehouseAway(f"ClickHouse at {where} does not answer: {reason}") from error
+    except TimeoutError as error:
+        raise WarehouseAway(f"ClickHouse at {where} does not answer: {_HANGS}") from error
     except EOFError as error:
         raise WarehouseAway(f"ClickHouse at {where} closed the connection") from error
     except OSError as error:
@@ -228,7 +235,7 @@ class ServerLink:
         settings = self.features.insert_settings(token) | {"insert_block_size": len(rows)}
         if self._hosts.failures and "load_balancing" in settings:
             settings["load_balancing"] = "random"  # a shard's first replica may answer and take no insert
-        with self._calling():
+        with self._calling(self._address.timeout_s):
             sql = f"INSERT INTO {_name(table)} ({', '.join(map(_name, columns))}) VALUES"
             self._client.execute(sql, values, columnar=True, settings=settings)
         self._hosts.failures = 0
@@ -239,7 +246,7 @@ class ServerLink:
             settings["server_side_params"] = True
         else:
             sql, params = with_literals(sql, params), {}
-        with self._calling(query=True):
+        with self._calling(_SILENCE_SECONDS, query=True):
             rows, columns = self._client.execute(sql, dict(params) or None, with_column_types=True, settings=settings)
         names = [name for name, _ in columns]
         return [dict(zip(names, map(_as_json, row), strict=True)) for row in rows]
@@ -295,13 +302,18 @@ class ServerLink:
         self._restriction = READ_ONLY
 
     def command(self, sql: str) -> None:
-        with self._calling():
+        with self._calling(self._address.timeout_s):
             _define(self._client, self.features, sql)
 
     @contextmanager
-    def _calling(self, *, query: bool = False) -> Iterator[None]:
+    def _calling(self, silence_s: int, *, query: bool = False) -> Iterator[None]:
+        """Connected, and with that much patience for each piece of an answer."""
         try:
             with _translated(self._where):
+                connection = self._client.connection
+                if not connection.ping():  # before the driver does, which would leave a new connection the greeting's patience
+                    connection.connect()
+                connection.socket.settimeout(min(silence_s, self._address.timeout_s))
                 yield
         except WarehouseAway as error:
             # A single server that won't answer a query is well enough for inserts, and the next one may not have its rows.
@@ -335,7 +347,8 @@ def _client(address: Address, host: str, port: int, database: str) -> Client:
         verify=address.verify,
         ca_certs=address.ca_certs,
         connect_timeout=CONNECT_SECONDS,
-        send_receive_timeout=address.timeout_s,
+        send_receive_timeout=min(_GREETING_SECONDS, address.timeout_s),  # until `ServerLink._calling` says otherwise
+        sync_request_timeout=min(CONNECT_SECONDS, address.timeout_s),
         tcp_keepalive=True,
     )
 

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +26,7 @@ from pixeld.storage.features import Features
 T = TypeVar("T")
 Params = Mapping[str, str | int]
 
-#: Longer than a report may run (QUERY_SECONDS): otherwise the server works on for nobody.
+#: An insert's patience with a server that says nothing. (Whoever waits for a report is told much earlier.)
 NETWORK_SECONDS = 60
 
 _MENDING_S = 10.0
@@ -172,6 +173,7 @@ class _Role:
         self._connect, self._niceness = connect, niceness
         self._thread = ThreadPoolExecutor(1, f"warehouse-{name}", self._begin)
         self._link: Link | None = None
+        self._away = (0.0, "")  # when, and why, it could not be connected last
         self._closed = False
 
     def _begin(self) -> None:
@@ -181,20 +183,33 @@ class _Role:
                 os.setpriority(os.PRIO_PROCESS, thread, max(as_started, self._niceness))  # less is for root alone
 
     async def run(self, work: Callable[[Link], T]) -> T:
-        """Do `work` on the thread, connected. What waits for it may be cancelled; `work`, once begun, goes on to its end."""
+        """Do `work` on the thread, connected. What waits for it may be cancelled; `work`, once begun, goes on to its end.
+
+        Of all who wait while a server hangs, one waits for a connection in vain, and all are told at once.
+        """
         if self._closed:
             raise WarehouseAway("the connection to ClickHouse was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, time.monotonic())
 
-    def _run(self, work: Callable[[Link], T]) -> T:
+    def _run(self, work: Callable[[Link], T], asked: float) -> T:
         if self._link is not None and not self._link.preferred():
             self._drop()
         if self._link is None:
-            self._link = self._connect()
+            self._link = self._connected(asked)
         try:
             return work(self._link)
         except BaseException:
             self._drop()
+            raise
+
+    def _connected(self, asked: float) -> Link:
+        failed, why = self._away
+        if asked < failed:
+            raise WarehouseAway(why)
+        try:
+            return self._connect()
+        except WarehouseAway as error:
+            self._away = (time.monotonic(), str(error))
             raise
 
     def _drop(self) -> None:

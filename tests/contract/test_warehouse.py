@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from pixeld.domain.money import to_text
 from pixeld.domain.report_rows import MAX_ROWS
 from pixeld.domain.reports import Dimension, OrdersQuery, PerformanceQuery, RefusalsQuery, Scope
 from pixeld.errors import BadInput, MigrationError, SettingsError, WarehouseAway, WarehouseRefused
-from pixeld.storage import migrations, reports, retention
+from pixeld.storage import clickhouse, migrations, reports, retention
 from pixeld.storage.affinities import Affinities
 from pixeld.storage.clickhouse import Address, with_literals
 from pixeld.storage.engines import open_warehouse
@@ -543,6 +544,37 @@ class TestServer:
         await warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "after")]), "3")
         assert await warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
         assert {row["event_id"] for row in await warehouse.query("SELECT event_id FROM clicks", {})} >= {"after"}
+
+    async def test_all_who_ask_a_server_that_hangs_are_told_soon(self, engine, warehouse):
+        server = engine[2]
+        await warehouse.query("SELECT 1", {})  # connected
+        server.send(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(40):  # 13 s: for a ping and two greetings; 60 s and more each, if one by one
+                asked = [warehouse.query("SELECT 1", {}) for _ in range(12)]
+                answers = await asyncio.gather(*asked, warehouse.insert("clicks", columns(CLICK), encoded([record(CLICK, "c")]), "1"), return_exceptions=True)
+        finally:
+            server.send(signal.SIGCONT)
+        assert {type(answer) for answer in answers} == {WarehouseAway}
+        assert all(f"127.0.0.1:{server.port} does not answer: timed out; it hangs" in str(answer) for answer in answers)
+        assert await warehouse.query("SELECT 1 AS one", {}) == [{"one": 1}]
+
+    async def test_a_query_may_take_long_and_not_be_silent(self, engine, warehouse, monkeypatch):
+        server, slow = engine[2], "SELECT sum(sleep(1)) AS slept FROM (SELECT number FROM system.numbers LIMIT {}) SETTINGS max_block_size = 1"
+        monkeypatch.setattr(clickhouse, "_SILENCE_SECONDS", 4)
+        assert await warehouse.query(slow.format(6), {}) == [{"slept": 0}]
+        asked = asyncio.create_task(warehouse.query(slow.format(25), {}))
+        async with asyncio.timeout(20):
+            while not await warehouse.everywhere("SELECT query FROM system.processes WHERE query LIKE '%LIMIT 25%' AND query NOT LIKE '%processes%'"):
+                await asyncio.sleep(0.05)
+        server.send(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(40):
+                with pytest.raises(WarehouseAway, match="timed out; it hangs"):
+                    await asked
+        finally:
+            server.send(signal.SIGCONT)
+        await warehouse.command("KILL QUERY WHERE query LIKE '%LIMIT 25%' ASYNC")  # else the server ends only with it
 
 
 # ---- the embedded engine in its process
@@ -1288,6 +1320,26 @@ async def test_niceness(started_with, refused, asked_for, monkeypatch):
     assert await role.run(lambda link: link.preferred())
     await role.close()
     assert asked == (asked_for if sys.platform == "linux" else [])
+
+
+async def test_those_who_wait_for_a_connection_that_fails_are_told_with_the_first():
+    tried, go_on = [], threading.Event()
+
+    def connect():
+        tried.append(1)
+        assert go_on.wait(20)
+        raise WarehouseAway("nobody answers")
+
+    role = _Role("query", connect)
+    waiting = [asyncio.create_task(role.run(lambda link: None)) for _ in range(5)]
+    await asyncio.sleep(0)  # they have asked
+    go_on.set()
+    assert [str(error) for error in await asyncio.gather(*waiting, return_exceptions=True)] == ["nobody answers"] * 5
+    assert len(tried) == 1
+    with pytest.raises(WarehouseAway):
+        await role.run(lambda link: None)
+    assert len(tried) == 2
+    await role.close()
 
 
 class Idle:
