@@ -15,7 +15,7 @@ from pixeld.accounts.limits import network
 from pixeld.accounts.links import LIFE_S, NOBODY
 from pixeld.accounts.office import Chapter
 from pixeld.accounts.people import MOST, Person, new_id
-from pixeld.errors import AlreadyExists, InvalidForm, NotFound
+from pixeld.errors import AlreadyExists, InvalidForm, NotFound, Unavailable
 
 _FIRST = "operators"  # the owner of the first operator's link
 _HALF_MADE_S = 60.0  # how long an account lives whose making was interrupted
@@ -64,6 +64,9 @@ class Joining(Chapter):
         except AlreadyExists:
             await office.people.erase(account.id)
             raise InvalidForm({"partner_id": _TAKEN}) from None
+        except Unavailable:
+            await office.people.erase(account.id)
+            raise
         token = await office.links.make("confirm", account.id, {})
         known = await office.people.find(contact.email)
         if known is not None and known.account.state == "active":

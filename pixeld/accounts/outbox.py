@@ -203,7 +203,9 @@ class Outbox:
         self._done.add(id)
 
     async def _change(self, id: str, changes: dict[str, Any]) -> None:
-        """Nothing when it is there no more: whom it was about may have been removed meanwhile."""
+        """Nothing when it is there no more: whom it was about may have been removed meanwhile. Unavailable when others change
+        it all the time.
+        """
         for _ in range(_CHANGES):
             record = await self._records.read("mail", id)
             if record is None:
@@ -213,6 +215,7 @@ class Outbox:
                 return
             except Conflict:
                 continue
+        raise Unavailable("others are changing this mail at this moment; please do it again in a minute")
 
     async def _write(self, id: str, record: Record, value: dict[str, Any]) -> None:
         await self._records.write("mail", id, value, expected=record.version, ttl_s=record.left_s)

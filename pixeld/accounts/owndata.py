@@ -130,6 +130,8 @@ class OwnData(Chapter):
     async def _erase_all(self, person: Person, who: str) -> None:
         office, account, id = self._office, person.account, person.account.id
         emails = {normal(person.account.contact.email)}
+        if account.role is Role.PARTNER:
+            await self._end_partner(account.subject, who)
         await office.outbox.erase(id, emails)
         await office.links.end(id)
         await office.links.end_about(emails)
@@ -139,8 +141,6 @@ class OwnData(Chapter):
                 await office.outbox.erase(other.account.id, emails)
                 await office.people.leave(other.account.role, other.account.subject, other.account.id)
                 await office.people.erase(other.account.id)
-        if account.role is Role.PARTNER:
-            await self._end_partner(account.subject, who)
         for key in await office.keys.made_by(account):
             await office.keys.revoke(account.scope, key.id, who)
         await office.people.leave(account.role, account.subject, id)
@@ -152,8 +152,9 @@ class OwnData(Chapter):
     async def _end_partner(self, partner: str, who: str) -> None:
         office = self._office
         async with noted(office.registry, f"partners/{partner}/removal", None, None, who):
+            # First, as it may be refused: whoever is invited still would get its clicks and orders.
+            await office.people.end_party(Role.PARTNER, partner)
             await office.outbox.erase_of(partner)
-            await office.people.end_party(Role.PARTNER, partner)  # whoever is invited still would get its clicks and orders
             for key in await office.keys.list(Scope.partner(partner)):
                 await office.keys.revoke(Scope.partner(partner), key.id, who)
             await office.registry.refresh()

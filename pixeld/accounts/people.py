@@ -11,9 +11,9 @@ from pixeld.accounts.account import Account, Contact, Role
 from pixeld.accounts.forms import normal
 from pixeld.accounts.vault import Vault
 from pixeld.domain.ports import Record, Records
-from pixeld.errors import AlreadyExists, Conflict, NotFound
+from pixeld.errors import AlreadyExists, Conflict, NotFound, Unavailable
 
-_ATTEMPTS = 20
+_ATTEMPTS = 20  # that others are faster each time takes somebody who does nothing else
 _SOON_S = 1.0
 #: How many accounts a partner, a client, or the operators may have.
 MOST = {Role.PARTNER: 1, Role.CLIENT: 20, Role.OPERATOR: 20}
@@ -44,6 +44,7 @@ class People:
     which names the accounts of one partner or client.
 
     The account is what counts: an address or a party whose account is gone is free. So a step that fails leaves nothing taken.
+    What others change at the same moment is waited out; Unavailable, with nothing changed, when that takes too long.
     """
 
     def __init__(self, records: Records, vault: Vault) -> None:
@@ -82,12 +83,12 @@ class People:
         for _ in range(_ATTEMPTS):
             person = await self.get(id)
             if expected is not None and person.account.version != expected:
-                break
+                raise Conflict("this was changed since you opened it; nothing was changed: look at it again, then repeat")
             try:
                 return await self._replace(person, decide(person))
             except Conflict:
                 continue
-        raise Conflict("this was changed since you opened it; nothing was changed: look at it again, then repeat")
+        raise _outrun("this account")
 
     async def activate(self, person: Person) -> Person:
         """Make an unconfirmed account active, for ever, with the secrets that it has by now. Conflict when it was changed
@@ -109,13 +110,13 @@ class People:
             record = await self._records.read("email", hash)
             holder = record.value["account"] if record else ""
             if record and holder != account_id and await self._holds(holder, email):
-                break
+                raise AlreadyExists("this e-mail address has just been taken; log in with it, or ask for a new password")
             try:
                 await self._records.write("email", hash, {"account": account_id}, expected=record.version if record else 0)
                 return
             except (Conflict, AlreadyExists):
                 continue
-        raise AlreadyExists("this e-mail address has just been taken; log in with it, or ask for a new password")
+        raise _outrun("this e-mail address")
 
     async def release(self, email: str) -> None:
         """Let an address go."""
@@ -133,7 +134,7 @@ class People:
                 raise AlreadyExists(f"the {role} {subject!r} was removed; its clicks and orders are nobody else's")
             there = [person.account for person in await self._living(record.value["accounts"] if record else [])]
             if sum(not _same(other, account) for other in there) >= MOST[role]:
-                break
+                raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
             try:
                 value = {"accounts": list(dict.fromkeys([*(other.id for other in there), account.id]))}
                 expected = record.version if record else 0
@@ -141,7 +142,7 @@ class People:
                 return
             except (Conflict, AlreadyExists):
                 continue
-        raise AlreadyExists(f"{role} {subject!r} has as many accounts as it may have")
+        raise _outrun(f"the accounts of {role} {subject!r}")
 
     async def leave(self, role: Role, subject: str, account_id: str) -> None:
         """Take an account out of a party's."""
@@ -157,6 +158,7 @@ class People:
                 return
             except Conflict:
                 continue
+        raise _outrun(f"the accounts of {role} {subject!r}")
 
     async def end_party(self, role: Role, subject: str) -> None:
         """Let no account join a party any more, ever."""
@@ -168,7 +170,7 @@ class People:
                 return
             except (Conflict, AlreadyExists):
                 continue
-        raise Conflict("accounts join it at this moment; please try again")
+        raise _outrun(f"the accounts of {role} {subject!r}")
 
     async def ended(self, role: Role, subject: str) -> bool:
         """Whether no account may join it any more."""
@@ -211,6 +213,10 @@ class People:
 
     async def _living(self, ids: list[str]) -> list[Person]:
         return [_person(id, record) async for id, record in self._records.each("account", ids)]
+
+
+def _outrun(what: str) -> Unavailable:
+    return Unavailable(f"others are changing {what} at this moment, faster than you; please do it again in a minute")
 
 
 def _same(other: Account, account: Account) -> bool:

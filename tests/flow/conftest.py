@@ -2,12 +2,14 @@
 
 import asyncio
 from functools import partial
+from types import SimpleNamespace
 
 import orjson
 import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from pixeld.domain.events import ORDER
+from pixeld.domain.ports import Record
 from pixeld.errors import ChunkRefused, QueueAway, WarehouseAway, WarehouseRefused
 from pixeld.ingest.buffer import Buffer
 from pixeld.ingest.flush import Flusher
@@ -15,7 +17,8 @@ from pixeld.ingest.ship import Shipper
 from pixeld.ingest.spill import Spill
 from pixeld.ingest.watch import Watch
 from pixeld.metrics import Metrics
-from pixeld.storage.redis import NO_REPLICAS
+from pixeld.storage.records import RedisRecords
+from pixeld.storage.redis import NO_REPLICAS, connect
 from pixeld.storage.redis_queue import RedisQueue, others
 from pixeld.tasks import cancel
 
@@ -161,3 +164,22 @@ def trips(monkeypatch):
 
     monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
     return sent
+
+
+@pytest.fixture
+async def rival(made, valkey, monkeypatch):
+    """Another server, which writes each record of a kind as soon as this one has read it, while `rival.kind` names the kind."""
+    redis, really = connect(valkey, 5.0), made.records.read
+    records, found = RedisRecords(redis, made.clock), SimpleNamespace(kind="", wrote=0)
+
+    async def read(kind, id):
+        record = await really(kind, id)
+        if kind == found.kind:
+            there = record or Record({"accounts": []}, 0)
+            await records.write(kind, id, there.value, expected=there.version, ttl_s=there.left_s)
+            found.wrote += 1
+        return record
+
+    monkeypatch.setattr(made.records, "read", read)
+    yield found
+    await redis.aclose()

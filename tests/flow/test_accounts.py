@@ -20,6 +20,7 @@ from pixeld.errors import (
     QueueAway,
     TooMany,
     Unauthorized,
+    Unavailable,
 )
 from tests.accounts import FORM, OTHER_PASSWORD, PASSWORD, PEER, SHOP, client, log_in, partner, services, token
 
@@ -1251,6 +1252,34 @@ async def test_a_removed_partner_earns_no_more(made):
         await log_in(made)
     with pytest.raises(NotFound):
         await made.accounts.account(account.id)
+
+
+# Others, who are faster.
+
+RIVALS = {
+    "a partner removes itself": ("party", partner, lambda made, one: made.accounts.remove(one, PASSWORD)),
+    "an operator removes a partner": ("party", partner, lambda made, one: made.accounts.remove_partner("blog", "operator:x")),
+    "a client's account goes": ("party", client, lambda made, one: made.accounts.remove(one, PASSWORD)),
+    "a partner registers": ("party", client, lambda made, one: made.accounts.register(FORM, PEER)),
+    "a client's colleague joins": ("party", client, lambda made, one: client(made, "new@shop.example")),
+    "a password is changed": ("account", partner, lambda made, one: made.accounts.change_password(one, PASSWORD, OTHER_PASSWORD)),
+}
+
+
+@pytest.mark.parametrize(("kind", "begin", "do"), RIVALS.values(), ids=RIVALS)
+async def test_who_is_outrun_is_told_and_can_do_it_again(made, rival, clock, kind, begin, do):
+    one = await begin(made)
+    accounts, partners, mails = await made.accounts.all(), made.registry.snapshot.partners, await made.outbox.list(40)
+    rival.kind = kind
+    with pytest.raises(Unavailable, match="others are changing .* at this moment.* do it again"):
+        await do(made, one)
+    rival.kind = ""
+    assert rival.wrote >= 20
+    clock.forward(60)  # that long an account lives whose making was interrupted
+    assert await made.records.ids("account") == [account.id for account in accounts]
+    assert made.registry.snapshot.partners == partners
+    assert begin is client or await made.outbox.list(40) == mails
+    await do(made, one)
 
 
 # Who did what.

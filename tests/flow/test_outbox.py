@@ -15,7 +15,7 @@ from pixeld.accounts.outbox import Letter, NotSent
 from pixeld.accounts.post import Smtp
 from pixeld.accounts.sealed import SealedRecords
 from pixeld.accounts.vault import Unopened
-from pixeld.errors import NotFound
+from pixeld.errors import NotFound, Unavailable
 from pixeld.storage.redis import connect
 from pixeld.tasks import cancel
 from tests.accounts import FORM, PASSWORD, PEER, client, partner, services, token
@@ -342,6 +342,31 @@ async def test_a_mail_that_went_while_redis_went_away_does_not_go_again(made, mo
     await made.outbox.deliver()
     assert len(post.letters) == 1 and (await made.outbox.list(1))[0].state == "sent"
     await nowhere.aclose()
+
+
+async def test_a_mail_that_went_while_others_changed_it_does_not_go_again(made, rival, clock):
+    made.post.gate = asyncio.Event()
+    id = await made.outbox.send("clara@shop.example", "reset", "abc", token="t")
+    sending = asyncio.create_task(made.outbox.deliver())
+    async with asyncio.timeout(20):
+        while not (await made.other.outbox.read(id)).attempts:
+            await asyncio.sleep(0.01)
+    rival.kind = "mail"
+    made.post.gate.set()
+    with pytest.raises(Unavailable, match="others are changing this mail"):
+        await sending
+    rival.kind = ""
+    clock.forward(130)  # the claim is over
+    await made.outbox.deliver()
+    await made.other.outbox.deliver()
+    assert len(made.post.letters) == 1 and (await made.outbox.read(id)).state == "sent"
+
+
+async def test_who_lets_a_mail_be_tried_again_is_told_where_others_are_faster(made, rival):
+    id = await made.outbox.send("clara@shop.example", "reset", "abc", token="t")
+    rival.kind = "mail"
+    with pytest.raises(Unavailable, match="others are changing this mail"):
+        await made.outbox.retry(id)
 
 
 async def test_the_task_delivers_at_once_and_outlives_redis(made, monkeypatch, caplog):
