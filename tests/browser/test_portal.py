@@ -140,7 +140,8 @@ def staff(server, tmp_path_factory):
         for role, (email, subject) in STAFF.items():
             server.api("POST", "/api/accounts/invitations", {"role": role, "subject": subject, "email": email})
             browser = Partner(stack.enter_context(chromium(server.port, 0, tmp_path_factory.mktemp(role))))
-            browser.go(server.link(email))
+            look(browser, server.link(email))
+            browser.emulate(*WINDOWS["desktop"], "light")
             browser.fill(contact_name=role.capitalize(), password=PASSWORD, terms="yes")
             browser.press("Make my account")
             found[role] = browser

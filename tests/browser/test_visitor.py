@@ -99,7 +99,19 @@ def test_another_site_can_neither_press_a_button_nor_frame_a_page(visitor):
     assert TRACKER in someone.driver.current_url and REFERRAL in someone.cookies()
 
 
-PAGES = {"my-data": "/my-data", "opt-out": "/opt-out", "shop": OWN, "card": f"{OWN}?view=card", "none": "/t/nobody/my-data"}
+@pytest.mark.parametrize("width", [320, 360, 390, 700, 1280])
+def test_a_card_shows_a_click_whole(visitor, width):
+    someone = visitor()
+    someone.follow("coffee-blog")
+    someone.emulate(width, 800, "light")
+    someone.open(TRACKER, "/my-data")
+    into_card(someone)
+    someone.wait(lambda: "you followed a link of" in says(someone))
+    needs, has = someone.driver.execute_script("const page = document.documentElement; return [page.scrollHeight, page.clientHeight]")
+    assert needs <= has
+
+
+PAGES = {"my-data": "/my-data", "opt-out": "/opt-out", "shop": OWN, "card": f"{OWN}?view=card", "none": "/t/nobody/my-data", "privacy": "/privacy"}
 WINDOWS = {"phone": (390, 844), "small": (320, 640), "desktop": (1280, 900)}
 
 
