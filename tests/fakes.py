@@ -42,7 +42,7 @@ class MemoryIntake:
 
     async def holds(self, n):
         """Return when `n` events are on their way."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.held) < n:
                 self._came.clear()
                 await self._came.wait()

@@ -149,7 +149,7 @@ class FileUsers:
     def close(self):
         with suppress(BrokenPipeError):
             self._child.stdin.close()
-        self._child.wait(20)
+        self._child.wait(120)
         self._child.stdout.close()
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.conftest import require
 
+_START_S = 180.0  # a busy machine takes ten times longer than a quiet one
+
 _CONFIG = """<yandex>
  <logger><level>warning</level><console>1</console></logger>
  <tcp_port>{port}</tcp_port>
@@ -89,7 +91,7 @@ class Server:
                 self._command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def wait(self, timeout_s: float = 30.0) -> None:
+    def wait(self, timeout_s: float = _START_S) -> None:
         """Wait until it answers. One that segfaults is started again: 18.16 does so while ZooKeeper is away."""
         deadline = time.monotonic() + timeout_s
         while not self._answers():
@@ -108,7 +110,7 @@ class Server:
         except OSError:
             return False
 
-    def start(self, timeout_s: float = 30.0) -> None:
+    def start(self, timeout_s: float = _START_S) -> None:
         """Start it and wait until it accepts."""
         self.launch()
         self.wait(timeout_s)
@@ -232,7 +234,7 @@ class Cluster:
         for node in self.nodes:
             node.wait()
         # 18.16 crashes when ON CLUSTER comes before it has its session with ZooKeeper
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + _START_S
         while self.zookeeper.connections() <= len(self.nodes):
             assert time.monotonic() < deadline, "the servers do not connect to ZooKeeper"
             time.sleep(0.02)
@@ -272,7 +274,7 @@ def redis_server(directory: Path) -> Iterator[str]:
     options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--appendonly", "yes"]
     options += ["--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", "redis.log"]
     process = subprocess.Popen([binary, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + _START_S
     try:
         while True:
             try:
@@ -285,7 +287,7 @@ def redis_server(directory: Path) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(_START_S)
 
 
 class RedisNode:
@@ -308,7 +310,7 @@ class RedisNode:
             self._process = subprocess.Popen(
                 [*self._command, *more], cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, start_new_session=True
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + _START_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1.0).close()

@@ -22,7 +22,7 @@ def test_an_insert_into_a_full_disk_fails_and_its_repeat_succeeds(tmp_path):
         pytest.skip("this user may not mount a disk to fill")
     disk = Disk(tmp_path / "disk").mount(256)
     try:  # in a process of its own: an engine can have one data path only
-        subprocess.run([sys.executable, "-m", __spec__.name, disk.path], cwd=ROOT, check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", __spec__.name, disk.path], cwd=ROOT, check=True, timeout=300)
     finally:
         disk.unmount()
 

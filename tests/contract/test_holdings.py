@@ -174,7 +174,7 @@ async def test_a_change_that_goes_on_is_waited_for_and_not_begun_again(warehouse
 
     warehouse.command, held._under_way = noting, going_on
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await held._change(next(rule for rule in holdings.rules(CLICK_ID, {"clicks": ["click_id"]})))
     finally:
         del warehouse.command

@@ -103,7 +103,7 @@ async def test_a_server_drops_by_itself_what_is_past(warehouse, clock, caplog):
         failed, kept = asyncio.get_running_loop().create_future(), dict.fromkeys(KEPT) | {"clicks": 10}
         flushers = Flushers(stack, failed, Settings(), None, warehouse, Metrics(), "a test", clock, kept)
         await flushers._prepare()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "dropped what the privacy data map says is past its time" not in caplog.text:
                 await asyncio.sleep(0.01)
     assert await events(warehouse, CLICK) == []

@@ -630,7 +630,7 @@ def test_the_engine_leaves_signals_directory_and_modules_alone(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ async def schemathesis(url, key, cursor, cwd):
         "--header", f"Authorization: Bearer {key}", "--max-examples", str(EXAMPLES), "--no-color", "--continue-on-failure",
         cwd=cwd, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(400):
         out, _ = await process.communicate()
     return process.returncode, out.decode()
 

@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import NamedTuple
 
-PATIENCE_S = 10  # until a test that waits for something has failed
+PATIENCE_S = 60  # until a test that waits for something has failed
 
 
 def request(target, *headers, method="GET", version="1.1", body=b""):
@@ -87,6 +87,8 @@ class Peer(asyncio.Protocol):
 
     def reset(self):
         """Break the connection off, so that the other end gets an error."""
+        if self.closed:
+            return  # by the other end already
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 

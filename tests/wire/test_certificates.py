@@ -12,7 +12,7 @@ from tests.certificates import certificate
 from tests.wire.peer import request
 from tests.wire.test_sequence import click, told
 
-HELLO_S = 5
+HELLO_S = 60
 
 
 @pytest.fixture
