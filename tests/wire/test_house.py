@@ -312,7 +312,7 @@ class TestAway:
         assert (await here.peer.ask(long)).status == 413  # nobody asks the house whether it is too long
 
     async def test_one_that_hangs_is_waited_for_in_bounds(self, visit, monkeypatch, tmp_path):
-        monkeypatch.setattr(handon, "_ANSWER_S", 0.1)
+        monkeypatch.setattr(handon, "_ANSWER_S", 1)
         here = await visit()
         assert (await here.peer.ask(request("/portal/never"))).status == 503
         await here.peer.send(request("/portal/pieces"))
@@ -320,7 +320,7 @@ class TestAway:
         here.room.go_on.set()
 
     async def test_more_than_it_takes_at_once_wait_and_not_for_ever(self, visit, monkeypatch):
-        monkeypatch.setattr(handon, "_CONNECT_S", 0.1)
+        monkeypatch.setattr(handon, "_CONNECT_S", 1)
         monkeypatch.setattr(handon, "CONNECTIONS", 2)
         here = await visit()
         busy = [await here.world.peer() for _ in range(2)]

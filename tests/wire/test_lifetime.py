@@ -29,22 +29,22 @@ async def test_an_idle_connection_is_closed(start, fast_path):
 
 async def test_the_time_to_live_begins_with_the_last_reply(start, fast_path):
     """Not with the connection: a busy one would be cut off."""
-    world = await start(fast_path=fast_path, keepalive_s=0.2)
+    world = await start(fast_path=fast_path, keepalive_s=1)
     now, peer = asyncio.get_running_loop().time, await world.peer()
-    begin = now()
-    while now() < begin + 0.5:
+    begin = asked = now()
+    while asked < begin + 1.2:
+        asked = now()
         assert told(await peer.ask(click(1)[0])) == "click 1"
-    last = now()
     assert await peer.rest() == b""
-    assert now() - last > 0.19
+    assert now() - asked > 0.99
 
 
 async def test_a_connection_that_waits_for_a_reply_is_not_idle(start, fast_path):
-    world = await start(fast_path=fast_path, keepalive_s=0.1, manual=True)
+    world = await start(fast_path=fast_path, keepalive_s=0.3, manual=True)
     peer = await world.peer()
     await peer.send(click(1)[0])
     await world.intake.holds(1)
-    asyncio.get_running_loop().call_later(0.4, world.intake.commit)
+    asyncio.get_running_loop().call_later(0.8, world.intake.commit)
     assert told(await peer.reply()) == "click 1"
     assert await peer.rest() == b""  # idle now
 
@@ -90,8 +90,8 @@ async def test_a_lost_connection_waits_for_nothing(start):
     peer.reset()
     await until(lambda: not conn.connected)
     conn.close()
-    async with asyncio.timeout(1):
-        await conn.shutdown(5)
+    async with asyncio.timeout(20):
+        await conn.shutdown(100)
 
 
 async def test_nothing_is_written_to_a_closing_transport(start):
@@ -182,6 +182,7 @@ async def test_a_slow_reader_is_read_slowly(start, fast_path):
     peer, conn = await slow_peer(world)
     raw = refused(1)[0]
     peer.transport.write(raw * N)
+    await until(lambda: not conn.transport.is_reading())
     asked = await settled(lambda: sum(world.outcomes.values()))
     assert asked < N
     assert conn.transport.get_write_buffer_size() < 256 * 1024
@@ -221,7 +222,7 @@ async def stopping(world):
 
 
 async def test_a_stop_lets_waiting_replies_go(start, fast_path):
-    world = await start(fast_path=fast_path, manual=True)
+    world = await start(fast_path=fast_path, manual=True, shutdown_s=400)
     peers = [await world.peer() for _ in range(5)]
     idle = await world.peer()
     for peer in peers:
@@ -236,7 +237,7 @@ async def test_a_stop_lets_waiting_replies_go(start, fast_path):
     for peer in peers:
         assert told(await peer.reply()) == "click 1"
         assert await peer.rest() == b""
-    async with asyncio.timeout(2):  # it ends with the last connection, not with its time
+    async with asyncio.timeout(20):  # it ends with the last connection, not with its time
         await stop
 
 
@@ -255,7 +256,7 @@ async def test_a_stop_takes_no_more_requests(start):
     await turns(10)
     assert len(world.intake.held) == 33
     world.intake.commit()
-    await turns(20)
+    await world.intake.holds(8)
     assert len(world.intake.held) == 8
     world.intake.commit()
     assert [told(await peer.reply()) for _ in range(40)] == [f"click {n}" for n in range(40)]
@@ -307,14 +308,14 @@ async def test_a_stop_lets_the_line_go_on(start):
 
 
 async def test_a_stop_does_not_wait_for_ever(start, fast_path):
-    world = await start(fast_path=fast_path, manual=True, shutdown_s=4)
+    world = await start(fast_path=fast_path, manual=True, shutdown_s=8)
     peer = await world.peer()
     await peer.send(click(1)[0])
     await world.intake.holds(1)
     now = asyncio.get_running_loop().time
     begin = now()
     await world.stop()
-    assert now() - begin < (1.7 if fast_path else 2.7)  # a quarter of it once; aiohttp's own handlers get it twice
+    assert now() - begin < (3.9 if fast_path else 5.9)  # a quarter of it once; aiohttp's own handlers get it twice
     assert await peer.rest() == b""
     world.intake.commit()  # late, and no error
 
