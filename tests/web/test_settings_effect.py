@@ -90,6 +90,16 @@ def plain(target, *headers):
     return f"GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: Chrome\r\n{lines}\r\n".encode()
 
 
+@asynccontextmanager
+async def paused(running):
+    """Redis takes nothing until the end."""
+    await running.redis.client_pause(600_000, all=False)
+    try:
+        yield
+    finally:
+        await running.redis.client_unpause()
+
+
 async def stored(running):
     """The columns of every event in the queue."""
     (node,) = await running.redis.smembers(keys.STREAMS)
@@ -142,7 +152,7 @@ async def redis_url(start, **_):
 
 
 async def redis_replicas(start, **_):
-    async with start(redis_replicas=1, redis_timeout_s=0.1) as running:
+    async with start(redis_replicas=1, redis_timeout_s=1.0) as running:
         assert (await get(running))[1]["x-pixeld"] == "ok"
         health = await running.server.operations.health()
         assert health["spill"].detail["bytes"] > 0  # nobody else has it
@@ -151,7 +161,7 @@ async def redis_replicas(start, **_):
 
 async def clickhouse_url(start, **_):
     async with start(clickhouse_url="clickhouse://127.0.0.1:2/pixeld") as running:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "127.0.0.1:2" not in str((await running.server.operations.health())["clickhouse"].detail):
                 await asyncio.sleep(0.01)
 
@@ -342,7 +352,7 @@ async def max_request_bytes(start, **_):
 async def max_connections(start, **_):
     async with start(max_connections=1) as running:
         assert (await running.browser.get("/t/shop/c/blog"))[0] == 302
-        with suppress(ConnectionResetError):
+        with suppress(ConnectionError):
             assert await raw(running.public, plain("/t/shop/c/blog")) == b""
         await running.browser.close()
 
@@ -374,34 +384,34 @@ async def api_rate(start, redis, **_):
 
 
 async def keepalive_s(start, **_):
-    async with start(keepalive_s=0.1) as running:
+    async with start(keepalive_s=0.5) as running:
         request = plain("/t/shop/c/blog").replace(b"Connection: close\r\n", b"")
         assert b"302 Found" in await raw(running.public, request)  # `raw` returns when the server closes
 
 
 async def buffer_bytes(start, **_):
     async with start(buffer_bytes=1 << 16) as running:
-        await running.redis.client_pause(1000, all=False)
-        replies = await raw(running.public, plain(f"/t/shop/c/blog?{BIG}").replace(b"close", b"keep-alive") * 31 + plain("/x"))
+        async with paused(running):
+            replies = await raw(running.public, plain(f"/t/shop/c/blog?{BIG}").replace(b"close", b"keep-alive") * 31 + plain("/x"))
         assert b"reason=buffer_full" in replies
 
 
 async def spill_bytes(start, **_):
-    async with start(spill_bytes=1 << 16, redis_timeout_s=0.05) as running:
-        await running.redis.client_pause(3000, all=False)
-        reasons = [(await running.browser.get(f"/t/shop/c/blog?{BIG}"))[1]["x-pixeld"] for _ in range(30)]
+    async with start(spill_bytes=1 << 16, redis_timeout_s=0.5) as running:
+        async with paused(running):
+            reasons = [(await running.browser.get(f"/t/shop/c/blog?{BIG}"))[1]["x-pixeld"] for _ in range(30)]
         await running.browser.close()
-        await running.redis.client_unpause()
         assert reasons[0] == "ok" and reasons[-1] == "dropped; reason=not_durable"
 
 
-async def redis_timeout_s(start, **_):
-    async with start(redis_timeout_s=0.1) as running:
-        await running.redis.client_pause(60_000, all=False)
-        async with asyncio.timeout(5):
-            assert (await get(running))[1]["x-pixeld"] == "ok"  # by way of the spill
-        assert (await running.server.operations.health())["spill"].detail["bytes"] > 0
-        await running.redis.client_unpause()
+async def redis_timeout_s(start, tmp_path, **_):
+    async with start(redis_timeout_s=60.0) as patient, start(redis_timeout_s=0.5, data_dir=tmp_path / "hasty") as hasty:
+        async with paused(hasty):
+            waiting = asyncio.create_task(get(patient))
+            assert (await get(hasty))[1]["x-pixeld"] == "ok"  # by way of the spill
+            assert (await hasty.server.operations.health())["spill"].detail["bytes"] > 0
+            assert not waiting.done()
+        assert (await waiting)[1]["x-pixeld"] == "ok"
 
 
 async def queue_bytes(start, **_):
@@ -416,7 +426,7 @@ async def late_s(start, **_):
     for given, well in ((0.1, False), (3600.0, True)):
         async with start(late_s=given) as running:
             await get(running)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while (backlog := (await running.server.operations.health())["backlog"]).detail["oldest_unflushed_seconds"] < 0.1:
                     await asyncio.sleep(0.01)
             assert backlog.ok is well
@@ -444,7 +454,7 @@ async def shutdown_s(start, **_):
         writer.write(b"POST /privacy HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")  # never finished
         await writer.drain()
         begun = loop.time()
-    assert loop.time() - begun < 3
+    assert loop.time() - begun < 8  # not the 9 s that it would be without
     writer.close()
 
 
@@ -504,7 +514,7 @@ async def smtp(start, **_):
         Settings(smtp_url=url)
     async with start(portal=True, smtp_url=url, mail_from="Partners <p@track.example>") as running:
         await running.server.parties.outbox.send("clara@shop.example", "reset", "", token="t")
-        assert await asyncio.wait_for(taken, 5) == ("p@track.example", ["clara@shop.example"])
+        assert await asyncio.wait_for(taken, 60) == ("p@track.example", ["clara@shop.example"])
     listening.close()
     await listening.wait_closed()
 
