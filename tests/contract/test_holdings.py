@@ -34,7 +34,7 @@ async def stored(warehouse):
         (DECISION, {"order_id": "O-1", "status": "approved", "who": "admin"}),
     ]
     for n, (kind, values) in enumerate(rows):
-        await warehouse.insert(kind.table, columns(kind), encoded([record(kind, f"e-{n}", **values)]), f"token-{n}")
+        await on_cluster.insert(warehouse, [record(kind, f"e-{n}", **values)], kind, f"token-{n}")
     return Holdings(warehouse)
 
 
@@ -43,41 +43,44 @@ async def read(warehouse, *names, table):
     return [tuple(row.values()) for row in rows]
 
 
-async def replaced(warehouse):
-    """Parts of tables that click ids lie in which are on the disk and no longer read."""
+async def parts(warehouse):
+    """Parts on the disk, read or not any more, of tables that click ids lie in. The engine may merge some at any time."""
     tables = "table IN ('clicks', 'order_events', 'test_order_events')"
-    sql = f"SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND NOT active AND {tables}"
-    return (await warehouse.query(sql, {}))[0]["n"]
+    sql = f"SELECT table, name FROM system.parts WHERE database = currentDatabase() AND {tables}"
+    return {tuple(row.values()) for row in await warehouse.query(sql, {})}
 
 
 async def erased(held, subject):
     """What an erasure found; then nothing is found."""
-    found = await held.count(subject)
-    left = await held.erase(subject)
-    assert await held.count(subject) == {}
+    found = await on_cluster.again(lambda: held.count(subject))
+    left = await on_cluster.again(lambda: held.erase(subject))
+    assert await on_cluster.again(lambda: held.count(subject)) == {}
     return found, left
 
 
 async def test_a_click_goes_and_its_orders_forget_it(warehouse):
     held = await stored(warehouse)
+    before = await parts(warehouse)
     found, left = await erased(held, CLICK_ID)
+    still = before & await parts(warehouse)
     assert found == {"clickhouse:clicks": 1, "clickhouse:order_events": 1, "clickhouse:test_order_events": 1}
     assert await read(warehouse, "click_id", table="clicks") == [("click-2",), ("click-3",)]
     orders = await read(warehouse, "order_id", "partner", "click_id", "clicked_at", "amount_minor", table="order_events")
     assert orders == [("O-1", "blog", "", 0, 100), ("O-2", "blog", "click-2", 8, 200)]
     assert await read(warehouse, "order_id", "click_id", "clicked_at", table="test_order_events") == [("O-1", "", 0)]
-    assert left == await replaced(warehouse) and (left == 0) is warehouse.features.drops_old_parts  # 18.16 deletes them later
+    assert (left, still) == (0, set()) if warehouse.features.drops_old_parts else left >= len(still) > 0  # 18.16 deletes them later
     (said,) = await warehouse.query("SELECT countIf(command LIKE '%click-1%') AS n FROM system.mutations", {})
     assert said["n"] == 0
 
 
 async def test_what_a_killed_erasure_left_on_the_disk_goes_with_the_next(warehouse):
     held = await stored(warehouse)
+    before = await parts(warehouse)
     for rule in await held._rules(CLICK_ID):
         await held._change(rule)
-    assert await replaced(warehouse) and await held.count(CLICK_ID) == {}
+    assert before & await parts(warehouse) and await held.count(CLICK_ID) == {}
     await held.erase(CLICK_ID)
-    assert bool(await replaced(warehouse)) is not warehouse.features.drops_old_parts
+    assert bool(before & await parts(warehouse)) is not warehouse.features.drops_old_parts
 
 
 async def test_an_order_goes_whole_with_its_decisions(warehouse):

@@ -963,8 +963,9 @@ def as_model(rows, by):
     return {key: [row[name] for name in counts] for key, row in zip(keys, rows, strict=True)}
 
 
-async def store(warehouse, events, rnd):
+async def store(warehouse, events, rnd, insert=None):
     """Insert `events` in a random order, a month and a few rows at a time; some batches twice, where a repeat is known."""
+    insert = insert or warehouse.insert
     events = rnd.sample(events, len(events))
     for kind in (CLICK, IMPRESSION, ORDER, DECISION):
         months = defaultdict(list)
@@ -976,7 +977,7 @@ async def store(warehouse, events, rnd):
             for begin in range(0, len(rows), 40):
                 batch, token = encoded(rows[begin : begin + 40]), f"{kind.name}-{month}-{begin}"
                 for _ in range(1 + (warehouse.features.insert_tokens and begin % 120 == 0)):
-                    await warehouse.insert(kind.table, columns(kind), batch, token)
+                    await insert(kind.table, columns(kind), batch, token)
 
 
 @pytest.mark.parametrize(("week", "start"), WEEKS.items(), ids=WEEKS.keys())
