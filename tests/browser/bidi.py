@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
-START_S, PAGE_S = 60, 20
+START_S, PAGE_S = 180, 60
 PREFERENCES = {
     "network.proxy.type": 1,
     "remote.prefs.recommended": False,  # a person's browser has none of those either

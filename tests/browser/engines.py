@@ -19,7 +19,7 @@ from tests.browser import bidi
 from tests.browser.conftest import FLAGS
 from tests.process import CHROME
 
-PAGE_S = 20
+PAGE_S = 60
 PROGRAMS = ("chromium", "chromedriver", "firefox-esr", "WebKitWebDriver", "Xvfb")  # of Debian's packages
 
 

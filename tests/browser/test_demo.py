@@ -22,13 +22,13 @@ CREDITED = {
 
 
 @pytest.mark.parametrize(("profile", "handed_over", "method"), CREDITED.values(), ids=CREDITED)
-def test_an_order_is_in_the_report_within_two_seconds(site, visitor, profile, handed_over, method):
+def test_an_order_is_in_the_report(site, visitor, profile, handed_over, method):
     someone = visitor(profile)
     someone.follow("coffee-blog")
     if not handed_over:
         someone.forget_click_id()
     order = someone.buy()
-    found = someone.wait(lambda: site.orders().get(order), REPORT_S)
+    found = someone.wait(lambda: site.orders().get(order), REPORT_S)  # within two seconds on a quiet machine: tests/flow/test_process.py
     assert found == ("coffee-blog" if method else None, method)
 
 
