@@ -5,10 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from pixeld.storage.redis import connect
 
+# An example that takes long says that the machine is busy, and nothing of what is tried.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 START_MS = 1_800_000_000_000  # 2027-01-15 08:00 UTC
 
 
@@ -43,7 +47,7 @@ def valkey(tmp_path_factory):
 async def redis(valkey):
     """A connection to an empty Valkey."""
     client = connect(valkey, 5.0)
-    await client.flushall()
+    await client.execute_command("FLUSHALL", "SYNC")  # else Valkey frees it later, and who fills its memory reads too large a figure
     yield client
     await client.aclose()
 
