@@ -21,7 +21,9 @@ QUEUE, SPILL, LATE_S = 8 << 20, 6 << 20, 6.0
 # of the spill on their way back (8 MiB each, and its copy), the buffer and what the allocator keeps.
 MOST_MORE_MEMORY = 96 << 20
 FAT = "&".join(f"s{n}={'x' * 500}" for n in range(2, 6))  # a click of some 2,200 bytes
-HANGS_S = 5.0
+# Who is held up by a Redis that hangs waits for REDIS_S; on a busy machine everybody waits for some seconds now and then.
+REDIS_S, SOON_S = 30.0, 15.0
+PATIENCE_S = 180  # for as many clicks as a busy machine needs that long for
 FIGURES = ("oldest_unflushed_seconds", "waiting_events", "queue_chunks", "spill_bytes", "dead_letters")
 
 
@@ -40,7 +42,7 @@ class Load:
             await self._running.wait()
             self._busy += 1
             number, begun = str(next(self._ids)), time.monotonic()
-            async with asyncio.timeout(HANGS_S):
+            async with asyncio.timeout(2 * REDIS_S):
                 status, headers = await browser.get(f"/t/shop/c/blog?s1={number}&{FAT}")
             self.slowest = max(self.slowest, time.monotonic() - begun)
             assert status == 302
@@ -57,7 +59,7 @@ class Load:
         self._running.clear()
         await self.until(lambda: self._busy == 0)
 
-    async def until(self, true, timeout_s=30):
+    async def until(self, true, timeout_s=PATIENCE_S):
         async with asyncio.timeout(timeout_s):
             while not true():
                 for task in self.tasks:
@@ -96,7 +98,7 @@ class Operator:
         assert measured["pixeld_oldest_unflushed_seconds"] >= shown["oldest_unflushed_seconds"]
         return shown
 
-    async def until(self, true, load, timeout_s=30):
+    async def until(self, true, load, timeout_s=PATIENCE_S):
         async with asyncio.timeout(timeout_s):
             while not true(health := await self.look()):
                 await load.until(lambda: True)
@@ -111,11 +113,19 @@ class Operator:
         return int(Path(f"/proc/{self.server.child.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def size_of(directory):
+    """Of all its files, at this moment."""
+    with os.scandir(directory) as files:
+        return sum(file.stat().st_size for file in files)
+
+
 @pytest.mark.slow
 @pytest.mark.services
 async def test_an_hour_without_clickhouse(tmp_path):
     (tmp_path / "clickhouse").mkdir()
-    bounds = {"queue_bytes": QUEUE, "spill_bytes": SPILL, "late_s": LATE_S, "flush_keep_s": 1, "flush_interval_s": 0.2}
+    bounds = {
+        "queue_bytes": QUEUE, "spill_bytes": SPILL, "late_s": LATE_S, "flush_keep_s": 1, "flush_interval_s": 0.2, "redis_timeout_s": REDIS_S,
+    }  # fmt: skip
     with clickhouse_server(tmp_path / "clickhouse") as clickhouse:
         async with pixeld(tmp_path / "data", clickhouse_url=clickhouse.url(), **bounds) as server:
             await server.ready()
@@ -153,15 +163,17 @@ async def outage(server, clickhouse, load, operator, redis):
     assert warning["waiting_events"] > 0 and "ClickHouse" in warning["reason"] and all(name in warning for name in FIGURES)
     load.go()
 
-    # Redis is full: the spill holds what comes, and everything is still answered 'ok'.
-    await operator.until(lambda health: health["spill"]["bytes"] > 1 << 20, load)
+    # Redis is full: the spill holds what comes, and everything is still answered 'ok'. Seen from here: while an operator looks, the
+    # load goes on.
+    await load.until(lambda: size_of(redis.parent / "spill") > 1 << 20)
     assert not load.refused
 
     # Both are full: a 503, or here a redirect that says so, and never a hang.
+    full = time.monotonic()
     await load.until(lambda: len(load.refused) >= 200)
-    health = await operator.look()
-    assert not health["spill"]["ok"] and SPILL - (2 << 20) < health["spill"]["bytes"] <= SPILL
-    assert sum(path.stat().st_size for path in (redis.parent / "spill").iterdir()) <= SPILL + 4096
+    health = await operator.until(lambda health: not health["spill"]["ok"], load)  # a single small click may still fit in
+    assert SPILL - (2 << 20) < health["spill"]["bytes"] <= SPILL
+    assert size_of(redis.parent / "spill") <= SPILL + 4096
     orders, browser = 0, server.browser()
     while (answer := await browser.get(f"/t/shop/o.gif?order={orders}&amount=1"))[0] == 200:
         orders += 1  # a small one, alone, fits in where no more clicks do
@@ -177,13 +189,13 @@ async def outage(server, clickhouse, load, operator, redis):
         for ask in (operator.look, operator.metrics):
             begun = time.monotonic()
             await ask()
-            assert time.monotonic() - begun < 2.5
+            assert time.monotonic() - begun < SOON_S
         await load.rest()
         health = await operator.look()
         assert not health["redis"]["ok"] and health["backlog"]["waiting_events"] == len(load.ok) + orders - inserted
     finally:
         os.kill(valkey, signal.SIGCONT)
-    assert load.slowest < 2
+    assert load.slowest < SOON_S
 
     # ClickHouse is back: what waits goes down while the load goes on, as fast as this machine lets it come.
     await operator.until(lambda health: health["redis"]["ok"], load)
@@ -201,8 +213,7 @@ async def outage(server, clickhouse, load, operator, redis):
     assert (shown["waiting_events"], shown["oldest_unflushed_seconds"], shown["spill_bytes"], shown["dead_letters"]) == (0, 0, 0, 0)
     stored = {row["s1"] for row in await server.sql("SELECT DISTINCT s1 FROM clicks")}
     assert stored == load.ok
-    async with asyncio.timeout(10):
-        while not operator.told("the backlog is worked off"):
-            await asyncio.sleep(0.05)
-    assert len(operator.told("neither Redis nor the spill takes events; they are answered with 503")) <= 2
+    await load.until(lambda: operator.told("the backlog is worked off"))
+    told = len(operator.told("neither Redis nor the spill takes events; they are answered with 503"))
+    assert told <= 2 + (time.monotonic() - full) / 60  # once a minute
     assert operator.memory - before < MOST_MORE_MEMORY, f"{before >> 20} MiB before, {operator.memory >> 20} MiB at most"
