@@ -58,7 +58,7 @@ async def server(answer, **tls):
 def plan(port, **given):
     values = {
         "door": Door("127.0.0.1", port), "client": "shop", "partner": "blog", "run": "r", "mix": parse_mix("order=1"),
-        "rate": 200.0, "duration_s": 1.0, "connections": 4, "visitors": 3, "patience_s": 5.0,
+        "rate": 200.0, "duration_s": 1.0, "connections": 4, "visitors": 3, "patience_s": 20.0,
     }  # fmt: skip
     return openloop.Plan(**values | given)
 
@@ -66,8 +66,11 @@ def plan(port, **given):
 async def load(*arguments):
     """(exit code, stdout, stderr) of `python -m bench.load`."""
     command = [sys.executable, "-m", "bench.load", *map(str, arguments)]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
+
+
+STILL_S = 4.0  # so long that a machine which stands still itself for a second or two is no such server
 
 
 async def test_a_server_that_stands_still_is_seen_by_everybody_who_came_meanwhile():
@@ -77,7 +80,7 @@ async def test_a_server_that_stands_still_is_seen_by_everybody_who_came_meanwhil
         nonlocal still
         now = asyncio.get_running_loop().time()
         if n == 20:
-            still = now + 0.5
+            still = now + STILL_S
         if n >= 20:
             await asyncio.sleep(max(still - now, 0))
         return GIF
@@ -85,20 +88,20 @@ async def test_a_server_that_stands_still_is_seen_by_everybody_who_came_meanwhil
     async with server(answer) as port:
         outcome = await openloop.drive(plan(port))
     assert (outcome.sent, outcome.failed, outcome.ledger.answered().orders) == (200, 0, 200)
-    # 100 came in that half second; a closed loop of four connections would have seen four.
-    assert outcome.latency.percentile(100 - 80 / 2) > 0.1
-    assert outcome.latency.max_s == pytest.approx(0.5, abs=0.2)
-    assert outcome.lag.max_s < 0.4  # they were sent all the same
+    # 180 came meanwhile; a closed loop of four connections would have seen four.
+    assert outcome.latency.percentile(20) > STILL_S / 4
+    assert STILL_S - 0.1 < outcome.latency.max_s < STILL_S * 1.75
+    assert outcome.lag.max_s < STILL_S * 0.75  # they were sent all the same
 
 
 async def test_a_large_heap_delays_no_request(monkeypatch):
     async def answer(n):
         return GIF
 
-    monkeypatch.setattr(gc, "collect", lambda: time.sleep(0.5))
+    monkeypatch.setattr(gc, "collect", lambda: time.sleep(STILL_S))
     async with server(answer) as port:
         outcome = await openloop.drive(plan(port))
-    assert outcome.lag.max_s < 0.4
+    assert outcome.lag.max_s < STILL_S * 0.75
 
 
 async def test_a_connection_that_ends_loses_what_waits_on_it_and_is_opened_again():
@@ -115,12 +118,12 @@ async def test_a_connection_that_ends_loses_what_waits_on_it_and_is_opened_again
 
 async def test_what_could_not_be_sent_is_counted():
     async def answer(n):
-        await asyncio.sleep(30)
+        await asyncio.sleep(300)
 
     async with server(answer) as port:
-        outcome = await openloop.drive(plan(port, patience_s=0.2))  # 40 may be on their way
-    assert (outcome.sent, outcome.unsent, outcome.lost) == (40, 160, 40)
-    assert outcome.ledger.open().orders == 40
+        outcome = await openloop.drive(plan(port, duration_s=4.0, patience_s=3.0))  # 600 may be on their way
+    assert (outcome.sent, outcome.unsent, outcome.lost) == (600, 200, 600)
+    assert outcome.ledger.open().orders == 600
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ async def test_tls(tmp_path):
         with pytest.raises(LoadError, match="--ca"):
             await openloop.drive(plan(port, door=Door("localhost", port, ssl.create_default_context())))
         with pytest.raises(LoadError, match=r"closes every|not pixeld|does not answer"):
-            await openloop.drive(plan(port, patience_s=0.5))
+            await openloop.drive(plan(port, patience_s=3.0))
 
 
 async def test_the_books_of_a_real_server_are_equal_and_a_lie_is_found(tmp_path):
