@@ -19,7 +19,7 @@ from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from tests.certificates import certificate
 from tests.flow.test_kill import CONNECTIONS, Ledger, balance
-from tests.process import TOKEN, Process, pixeld
+from tests.process import TOKEN, pixeld
 from tests.services import clickhouse_server, redis_server
 
 pytestmark = pytest.mark.slow
@@ -39,8 +39,12 @@ def runs(pid):
     return False
 
 
+async def ended(pids):
+    return not any(map(runs, pids))
+
+
 async def until(true):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await true():
             await asyncio.sleep(0.02)
 
@@ -121,7 +125,7 @@ async def test_workers_end_with_their_office_and_nothing_is_lost(tmp_path, how):
         await until(lambda: nobody_listens(server.address))
         await server.start()  # also while those of the killed one are still about to end
         await stored_once(server, answered)
-        assert not any(map(runs, pids))
+        await until(lambda: ended(pids))
 
 
 async def test_two_workers_are_counted_and_shown_as_one_server(tmp_path):
@@ -136,7 +140,7 @@ async def test_two_workers_are_counted_and_shown_as_one_server(tmp_path):
             await visitor.get(f"/t/shop/o.gif?order={n}&amount=1")
             await visitor.get("/t/shop/o.gif?order=none&amount=bad")
         tailed = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while tailed.count(b'"kind":"click"') < 30:
                 tailed += await reader.read(65536)
         assert {int(n) for n in re.findall(rb'"s1":"(\d+)"', tailed)} == set(range(30))
@@ -178,13 +182,12 @@ async def _another(server, pid):
 
 
 async def test_a_worker_that_does_not_answer_or_cannot_start_makes_the_server_unready_and_is_named(tmp_path):
-    async with pixeld(tmp_path / "data", workers=2, shutdown_s=3) as server:
+    async with pixeld(tmp_path / "data", workers=2, shutdown_s=10) as server:
         await server.ready()
         _, hangs = await workers(server)
         os.kill(hangs, signal.SIGSTOP)
-        status, health = await server.api("GET", "/readyz")
-        assert status == 503 and health["workers"]["worker 0"]["ok"]
-        assert health["workers"]["worker 1"] == {"ok": False, "pid": hangs, "reason": "it has not answered within 1 s"}
+        silent = {"ok": False, "pid": hangs, "reason": "it has not answered within 1 s"}
+        await until(lambda: _shown(server, silent))
         os.kill(hangs, signal.SIGCONT)
         await server.ready()
 
@@ -203,9 +206,7 @@ async def test_a_worker_that_does_not_answer_or_cannot_start_makes_the_server_un
         assert not runs(hangs)
 
 
-async def test_a_worker_that_hangs_is_killed_and_replaced_and_nothing_answered_is_lost(tmp_path, monkeypatch):
-    hasty = "from pixeld.parts import crew; crew._SILENT_LOOKS = 2; from pixeld.cli import main; main()"
-    monkeypatch.setattr(Process, "program", ("-X", "dev", "-c", hasty))
+async def test_a_worker_that_hangs_is_killed_and_replaced_and_nothing_answered_is_lost(tmp_path):
     async with pixeld(tmp_path / "data", workers=2) as server:
         await server.ready()
         (other, hangs), answered = await workers(server), []
@@ -225,6 +226,12 @@ async def test_a_worker_that_hangs_is_killed_and_replaced_and_nothing_answered_i
         await stored_once(server, [*answered, *(f"after-{n}" for n in range(20))])
         nodes = await server.sql("SELECT uniqExact(substring(event_id, 1, 12)) AS n FROM order_events WHERE order_id LIKE 'after-%'")
         assert nodes == [{"n": 2}], "one worker took them all"
+
+
+async def _shown(server, state):
+    """Whether the second worker is shown so, and the first, which may be late on a busy machine, as well."""
+    status, health = await server.api("GET", "/readyz")
+    return status == 503 and health["workers"]["worker 0"]["ok"] and health["workers"]["worker 1"] == state
 
 
 async def _said(server, words):
@@ -282,7 +289,7 @@ async def test_what_cannot_be_is_told_in_a_sentence(tmp_path):
         ):
             env = first.env | {"PIXELD_DATA_DIR": str(tmp_path / "other"), "PIXELD_REDIS_URL": "redis://127.0.0.1:1"} | settings
             line = [sys.executable, "-m", "pixeld", "serve", "--json"]
-            done = await asyncio.to_thread(subprocess.run, line, env=env, capture_output=True, text=True, timeout=30)
+            done = await asyncio.to_thread(subprocess.run, line, env=env, capture_output=True, text=True, timeout=120)
             assert done.returncode == 2 and "Traceback" not in done.stderr, name
             assert said in json.loads(done.stderr.splitlines()[-1])["detail"], name
 
