@@ -1336,5 +1336,5 @@ async def test_every_change_is_on_the_audit_stream_and_names_nobody(made, redis)
     ]  # fmt: skip
     assert [change["what"] for change in changes if change["who"] == "operator:1"] == ["vault", "vault", "policies/2", "invitations"]
     told = repr(await redis.xrange("pixeld:{registry}:audit"))
-    for personal in ("Wilhelmina", "Teapots", "Hollow", "Elsewhere", "quux", "olga"):
+    for personal in ("Wilhelmina", "Teapots", "Hollow Lane", "Elsewhere 7", "quux.example", "olga@track"):  # no id is these by chance
         assert personal not in told

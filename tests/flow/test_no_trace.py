@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 
+from tests.flow.files import contents
 from tests.process import Process, pixeld
 
 pytestmark = pytest.mark.slow
@@ -115,8 +116,8 @@ def told(text, known):
 def found(directory, log, known):
     """(what, where) of everything known that stands in a file, its name included."""
     seen = set()
-    for path in [log, *(path for path in directory.rglob("*") if path.is_file())]:
-        whole = str(path.relative_to(directory.parent)).encode() + b"\n" + path.read_bytes()
+    for path, data in [(log, log.read_bytes()), *contents(directory)]:
+        whole = str(path.relative_to(directory.parent)).encode() + b"\n" + data
         seen |= {(name, path.name) for name in told(whole.lower(), known) | told(whole, known)}
     return seen
 
@@ -151,7 +152,7 @@ async def test_no_address_no_user_agent_no_mail_and_no_salt_is_on_any_disk(tmp_p
         os.kill(valkey, signal.SIGSTOP)
         try:
             await visit(session, server.url)
-            lying = b"".join(path.read_bytes() for path in (data / "spill").iterdir())
+            lying = b"".join(kept for _, kept in contents(data / "spill"))
             assert LABEL.encode() in lying
             assert found(data, log, [*secret, *salts(tmp_path / "salts")]) == set()
         finally:
@@ -163,7 +164,7 @@ async def test_no_address_no_user_agent_no_mail_and_no_salt_is_on_any_disk(tmp_p
         assert LABEL in stored
         known = [*secret, *salts(tmp_path / "salts")]
         assert told(stored.lower().encode(), known) == set()
-        assert any(LABEL.encode() in path.read_bytes() for path in (data / "redis").rglob("*") if path.is_file())
+        assert any(LABEL.encode() in kept for _, kept in contents(data / "redis"))
         assert found(data, log, known) == set()
         assert salts(tmp_path / "salts")
     assert found(data, log, known) == set()

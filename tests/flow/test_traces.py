@@ -1,7 +1,6 @@
 """What Redis holds on somebody, and that it leaves the file: also where what stays lies right beside it."""
 
 import asyncio
-import socket
 
 import pytest
 
@@ -17,6 +16,7 @@ from pixeld.storage.redis_queue import RedisQueue
 from pixeld.storage.traces import Traces
 from tests.accounts import FORM, PASSWORD, services
 from tests.flow.test_erasure import NAME, PERSONAL, everything, lived, on_disk
+from tests.services import free_port
 
 NODE = "a1b2c3d4e5f6"
 CLICK_ID = Subject(What.CLICK, "the-click-to-erase")
@@ -46,7 +46,7 @@ async def flushed(queue, last):
 
 
 async def gone(directory, text):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while text in on_disk(directory):
             await asyncio.sleep(0.01)
 
@@ -68,22 +68,21 @@ async def test_a_dead_letter_leaves_the_file_and_its_neighbours_stay(own):
 
 async def test_that_replicas_have_files_of_their_own_is_said(own, tmp_path):
     _, redis, _ = own
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     await redis.config_set("port", port)
     server = EmbeddedRedis(tmp_path / "replica")
     await server.start()
     replica = connect(server.url, 5.0)
     try:
         await replica.replicaof("127.0.0.1", port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await replica.info("replication"))["master_link_status"] != "up":
                 await asyncio.sleep(0.01)
         assert await Traces(redis, []).rewrite() == "replicas"
     finally:
         await replica.aclose()
         await server.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await redis.info("replication"))["connected_slaves"]:
             await asyncio.sleep(0.01)
     assert await Traces(redis, []).rewrite() == "rewritten"
@@ -133,10 +132,10 @@ async def test_an_empty_queue_still_knows_its_last_chunk(own):
 
 async def test_a_queue_that_nobody_flushes_is_named(own, monkeypatch):
     queue, redis, _ = own
-    monkeypatch.setattr(traces, "_PATIENCE_S", 0.1)
     await Traces(redis, []).flushed()  # nothing was ever pushed
     await queue.push(ChunkId(1, 5), click("waits"))
-    with pytest.raises(Unavailable, match=NODE):
+    with monkeypatch.context() as hasty, pytest.raises(Unavailable, match=NODE):
+        hasty.setattr(traces, "_PATIENCE_S", 0.1)
         await Traces(redis, []).flushed()
     await flushed(queue, ChunkId(1, 5))
     await Traces(redis, []).flushed()
