@@ -46,7 +46,7 @@ def valkey(tmp_path_factory):
 @pytest.fixture
 async def redis(valkey):
     """A connection to an empty Valkey."""
-    client = connect(valkey, 5.0)
+    client = connect(valkey, 60.0)
     await client.execute_command("FLUSHALL", "SYNC")  # else Valkey frees it later, and who fills its memory reads too large a figure
     yield client
     await client.aclose()

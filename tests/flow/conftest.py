@@ -112,7 +112,7 @@ class Ingest:
         self.flusher = self.another_flusher(NODE)
         self.watch = Watch(
             buffer=self.buffer, shipper=self.shipper, spill=self.spill, queue=self.queue, others=partial(others, redis, [NODE]),
-            flusher=self.flusher, clock=clock, late_s=60,
+            flusher=self.flusher, clock=clock, late_s=60, look_s=60,
         )  # fmt: skip
         self.tasks = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self.shipper.replay())]
 

@@ -52,7 +52,7 @@ async def own(tmp_path):
     """A Valkey of the test's own, its connection and its directory."""
     server = EmbeddedRedis(tmp_path / "redis")
     await server.start()
-    redis = connect(server.url, 5.0)
+    redis = connect(server.url, 60.0)
     yield redis, tmp_path / "redis"
     await redis.aclose()
     await server.stop()

@@ -29,7 +29,7 @@ async def ask(server, method, path, body=None, **headers):
     """(reply, its body) over a connection of its own, so that every worker gets some."""
 
     def asked():
-        with closing(http.client.HTTPConnection(*server.address, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection(*server.address, timeout=120)) as connection:
             connection.request(method, path, body, headers)
             with connection.getresponse() as reply:
                 return reply, reply.read()

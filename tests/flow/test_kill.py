@@ -71,7 +71,7 @@ async def run(server, exactly_once, *, events=EVENTS, roll_ups=True, node=None):
     if node:
         node.start()
     await server.ready()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while (await server.api("POST", "/api/flush"))[0] != 200:
             assert node  # as long as rows that only it has are missing
     assert 0 < sum(ledger.unanswered.values()) <= CONNECTIONS

@@ -17,7 +17,7 @@ async def served(server):
     """(page, JSON, policy file) as a visitor gets them."""
 
     def ask(path):
-        with urllib.request.urlopen(server.url + path, timeout=20) as reply:
+        with urllib.request.urlopen(server.url + path, timeout=120) as reply:
             return reply.read()
 
     return [await to_thread(ask, path) for path in ("/privacy", "/privacy.json", "/w3c/p3p.xml")]

@@ -124,7 +124,7 @@ async def test_a_rewrite_that_meets_another_one_follows_it(records, redis):
     try:
         await redis.bgrewriteaof()
         await records.rewrite()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await redis.info("persistence"))["aof_rewrite_in_progress"]:
                 await asyncio.sleep(0)
     finally:

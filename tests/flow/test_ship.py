@@ -49,7 +49,7 @@ async def test_events_that_one_reply_waits_for_are_counted_each(start, fault):
     await ingest.buffer.drained()
     assert reply.stored and ingest.shipper.stored - before == 2
     await ingest.send(3)
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     first, second = await ingest.queue.read(ChunkId(0, 0), count=10)
     assert second[0].earlier - first[0].earlier == 2
     backlog = await ingest.queue.backlog()
@@ -68,7 +68,7 @@ async def test_a_failed_push_is_spilled_and_comes_back_once_and_in_order(start, 
     ingest = await start()
     ingest.queue.faults = [None] * position + [fault]
     assert await ingest.send(1, 2, 3) == [True] * 3
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert await stored(ingest) == ["O-1", "O-2", "O-3"]
     assert ingest.spill.empty
 
@@ -81,7 +81,7 @@ async def test_a_crash_with_a_spill_that_waits_loses_and_doubles_nothing(start, 
     assert await ingest.send(1, 2, 3, 4) == [True] * 4
     again = await start()
     assert await again.send(5) == [True]
-    await asyncio.wait_for(again.shipper.shipped(), 5)
+    await asyncio.wait_for(again.shipper.shipped(), 60)
     assert await stored(again) == ["O-1", "O-2", "O-3", "O-4", "O-5"]
 
 
@@ -93,7 +93,7 @@ async def test_while_anything_is_spilled_everything_goes_through_the_spill(start
     assert ingest.queue.pushed == []
     assert await stored(ingest) == []
     ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert await stored(ingest) == ["O-1", "O-2"]
     await ingest.send(3)
     assert ingest.metrics.counts["pixeld_spilled_chunks_total"] == 2
@@ -106,7 +106,7 @@ async def test_replay_that_breaks_half_way_begins_again_and_doubles_nothing(star
     ingest.queue.faults = ["before", None, "after", None, "before"]
     await ingest.send(1, 2, 3)
     ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert await stored(ingest) == ["O-1", "O-2", "O-3"]
 
 
@@ -121,7 +121,7 @@ async def test_what_the_disk_lost_is_counted_once_however_long_redis_is_away(sta
     path.write_bytes(raw)
     again = await start()
     again.queue.faults = ["before"] * 3
-    await asyncio.wait_for(again.shipper.shipped(), 5)
+    await asyncio.wait_for(again.shipper.shipped(), 60)
     assert await stored(again) == ["O-2", "O-3"]
     assert again.metrics.counts["pixeld_spill_damaged_records_total"] == 1
     (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
@@ -146,7 +146,7 @@ async def test_why_events_wait_is_told_again_when_the_reason_is_another(start, c
     ingest.queue.faults = ["before"] * 3
     ingest.spill._disk = Unreadable(times=3)
     assert await ingest.send(1) == [True]
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert await stored(ingest) == ["O-1"]
     told = [record.reason for record in caplog.records if record.message == "events wait in the spill"]
     assert ["cannot be read" in reason for reason in told] == [True, False]
@@ -193,7 +193,7 @@ async def test_the_same_bytes_go_under_the_same_id(start, monkeypatch):
     monkeypatch.setattr(ingest.queue, "push", write_down)
     ingest.queue.faults = ["after"]
     await ingest.send(1)
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert len(seen) == 2 and seen[0] == seen[1]
 
 
@@ -210,7 +210,7 @@ async def test_under_steady_load_the_spill_is_left_again(start):
             await asyncio.sleep(0)
 
     ingest.tasks.insert(0, asyncio.create_task(load()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not ingest.metrics.counts["pixeld_spilled_chunks_total"] or not ingest.spill.empty:
             await asyncio.sleep(0)
         pushed = len(ingest.queue.pushed)
@@ -257,7 +257,7 @@ async def test_a_spill_of_many_chunks_comes_back_in_few_writes(start):
     await ingest.send(*range(500))
     writes = (await ingest.queue._redis.info("commandstats")).get("cmdstat_eval", {"calls": 0})["calls"]
     ingest.tasks.append(asyncio.create_task(ingest.shipper.replay()))
-    await asyncio.wait_for(ingest.shipper.shipped(), 5)
+    await asyncio.wait_for(ingest.shipper.shipped(), 60)
     assert (await ingest.queue._redis.info("commandstats"))["cmdstat_eval"]["calls"] - writes <= 3
     assert await stored(ingest) == [f"O-{n}" for n in range(500)]
 
@@ -300,7 +300,7 @@ async def test_what_was_flushed_and_trimmed_meanwhile_is_a_repeat(start):
     await ingest.flusher.drain()
     assert await stored(ingest) == []
     again = await start()
-    await asyncio.wait_for(again.shipper.shipped(), 5)
+    await asyncio.wait_for(again.shipper.shipped(), 60)
     assert await again.send(2) == [True]
     await again.flusher.drain()
     assert again.warehouse.orders() == ["O-1", "O-2"]

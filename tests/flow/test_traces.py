@@ -32,7 +32,7 @@ async def own(tmp_path):
     """A Valkey of the test's own: a queue in it, its connection, its directory."""
     server = EmbeddedRedis(tmp_path / "redis")
     await server.start()
-    redis = connect(server.url, 5.0)
+    redis = connect(server.url, 60.0)
     queue = RedisQueue(redis, NODE)
     await queue.announce()
     yield queue, redis, tmp_path / "redis"
@@ -72,7 +72,7 @@ async def test_that_replicas_have_files_of_their_own_is_said(own, tmp_path):
     await redis.config_set("port", port)
     server = EmbeddedRedis(tmp_path / "replica")
     await server.start()
-    replica = connect(server.url, 5.0)
+    replica = connect(server.url, 60.0)
     try:
         await replica.replicaof("127.0.0.1", port)
         async with asyncio.timeout(60):

@@ -87,7 +87,7 @@ async def test_drained_waits_for_what_was_there_and_not_for_what_comes():
     buffer.append(b"b", Reply([], "b"))
     assert not waiting.done()
     buffer.settle(chunk, True)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
 
 
 @pytest.mark.parametrize("stored", [True, False])

