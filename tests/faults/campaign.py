@@ -10,8 +10,8 @@ from tests.faults.actions import FAULTS
 from tests.faults.ledger import Ledger
 
 VISITORS = 12
-_PROGRESS, _PROGRESS_S = 40, 60  # events that must be answered between two faults, and how long that may take
-_STRIKE_S = 150
+_PROGRESS, _PROGRESS_S = 40, 180  # events that must be answered between two faults, and how long that may take
+_STRIKE_S = 400
 
 
 @dataclass

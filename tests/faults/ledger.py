@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 PARTNERS = ("blog", "deals")
 TABLES = {"click": ("clicks", "s1"), "impression": ("impressions", "s1"), "order": ("order_events", "order_id")}
-HANG_S = 25.0  # a reply must come, or the connection end, within it: two patient Redis timeouts and a stop
+HANG_S = 60.0  # a reply must come, or the connection end, within it: two patient Redis timeouts and a stop, on a busy machine
 _PACE_S = 0.01
 _AUDIENCE = "country, device, browser, os, language"
 # (the roll-up, the column of its time, the UTC time that it is of, what else tells its rows apart)

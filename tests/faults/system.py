@@ -18,7 +18,7 @@ from tests.process import Process, rows
 from tests.services import clickhouse_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 60
+START_S = 180
 # Short times, so that more happens in a minute; none of them weakens a promise.
 _SETTINGS = {
     "redis_timeout_s": 0.5, "flush_interval_s": 0.1, "flush_keep_s": 1, "lease_s": 1, "spill_bytes": 16 << 20,
