@@ -134,9 +134,10 @@ async def test_a_queue_that_nobody_flushes_is_named(own, monkeypatch):
     queue, redis, _ = own
     await Traces(redis, []).flushed()  # nothing was ever pushed
     await queue.push(ChunkId(1, 5), click("waits"))
-    with monkeypatch.context() as hasty, pytest.raises(Unavailable, match=NODE):
+    with monkeypatch.context() as hasty:
         hasty.setattr(traces, "_PATIENCE_S", 0.1)
-        await Traces(redis, []).flushed()
+        with pytest.raises(Unavailable, match=NODE):
+            await Traces(redis, []).flushed()
     await flushed(queue, ChunkId(1, 5))
     await Traces(redis, []).flushed()
 
