@@ -85,9 +85,10 @@ async def test_a_worker_that_hangs_is_killed_and_another_started(caplog):
 async def test_a_worker_that_answers_late_is_not_killed(monkeypatch):
     monkeypatch.setattr(crews, "_PROGRAM", LATE)
     monkeypatch.setattr(crews, "_LOOK_S", 0.02)
+    monkeypatch.setattr(crews, "_SILENT_LOOKS", 150)  # three seconds
     async with a_crew() as (crew, metrics):
         (worker,) = crew.workers
-        pid, answers = worker.state()["pid"], 3 * crews._SILENT_LOOKS
+        pid, answers = worker.state()["pid"], crews._SILENT_LOOKS + 30
         await until(lambda: worker._channel.heard > answers and not worker.state()["ok"])
         assert worker.state()["pid"] == pid and not metrics.counts
 
