@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import signal
-from asyncio import gather, to_thread
+from asyncio import create_task, gather, to_thread
 from contextlib import closing
 from pathlib import Path
 
@@ -72,9 +72,10 @@ async def test_while_the_office_stands_still_visitors_of_the_house_wait_and_trac
         assert place.stat().st_mode & 0o777 == 0o600
         os.kill(server.child.pid, signal.SIGSTOP)
         try:
-            waiting = [ask(server, "GET", "/room/told") for _ in range(4)]
+            waiting = [create_task(ask(server, "GET", "/room/told")) for _ in range(4)]
             orders = [ask(server, "GET", f"/t/shop/o.gif?order={n}&amount=1") for n in range(4)]
             assert {reply.headers["X-Pixeld"] for reply, _ in await gather(*orders)} == {"ok"}
+            assert not any(task.done() for task in waiting)
         finally:
             os.kill(server.child.pid, signal.SIGCONT)
         assert {reply.status for reply, _ in await gather(*waiting)} == {200}
