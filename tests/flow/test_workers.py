@@ -18,7 +18,7 @@ from pixeld.errors import SettingsError
 from pixeld.settings import Settings
 from pixeld.storage.embedded_redis import EmbeddedRedis
 from tests.certificates import certificate
-from tests.flow.test_kill import CONNECTIONS, Ledger, balance
+from tests.flow.test_kill import CONNECTIONS, Ledger, balance, half_way
 from tests.process import TOKEN, pixeld
 from tests.services import clickhouse_server, redis_server
 
@@ -82,7 +82,7 @@ async def killed_under_load(server, exactly_once):
     server.back.set()
     ledger, (first, second) = Ledger(), await workers(server)
     visits = [asyncio.create_task(ledger.visit(server, n, EVENTS // CONNECTIONS)) for n in range(CONNECTIONS)]
-    await server.half_way.wait()
+    await half_way(server, visits)
     os.kill(first, signal.SIGKILL)
     await asyncio.gather(*visits)
     await server.ready()
