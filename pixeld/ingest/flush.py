@@ -116,7 +116,7 @@ class Flusher:
     async def _step(self) -> bool:
         if not await self._own():
             return False
-        await self._trim()  # first: also while the warehouse is away, when the room is needed most
+        await self._trim()  # also while the warehouse is away, when the room is needed most
         newest = await self._queue.manifest()
         batch = await self._unfinished(newest)
         self._behind = batch is not None
@@ -248,6 +248,7 @@ class Flusher:
         self._metrics.add("pixeld_flushed_events_total", manifest.rows)
         self._kept.append((self._clock(), manifest.last))
         await self._advance(manifest.last)
+        await self._trim()
 
     async def _advance(self, upto: ChunkId) -> None:
         """Everything up to `upto` is in the warehouse, whoever put it there, and whatever a failover forgets."""

@@ -66,7 +66,7 @@ class Features:
             server_parameters=release >= (22, 8),
             # Not in a cluster: there a row's shard is found, and a repeated block known, by what it holds.
             ephemeral=release >= (22, 8) and cluster is None,
-            # Not in a cluster: its servers would be sent the value. (18.16 runs it each time.)
+            # Not in a cluster: its servers would be sent the value. (18.16 gains nothing.)
             scalars=release >= (24, 3) and cluster is None,
             logins=release >= (24, 3),
         )

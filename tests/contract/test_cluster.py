@@ -501,6 +501,10 @@ def test_a_cluster_is_exact_with_tokens_or_without_and_has_roll_ups_only_with_th
     assert (Features.of("18.16.1").exactly_once, Features.of("18.16.1").roll_ups) == (False, True)
 
 
+def test_a_cluster_is_sent_no_long_value():
+    assert not NEW.scalars and Features.of("26.9.2.1").scalars
+
+
 @pytest.mark.parametrize("features", [OLD, NEW], ids=["18.16", "26.9"])
 def test_every_statement_names_the_cluster_and_no_placeholder_is_left(features):
     statements = [statement for migration in migrations.known() for statement in migration.statements(features)]

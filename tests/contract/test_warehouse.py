@@ -422,13 +422,13 @@ def test_a_value_that_looks_like_a_parameter_stays_a_value():
 
 @pytest.mark.parametrize(
     ("version", "has"),
-    [("18.16.1", 0), ("20.2.1", 0), ("21.2.9", 2), ("22.2.1", 3), ("22.3.2", 4), ("22.8.1", 5), ("26.9.2.1", 5)],
+    [("18.16.1", 0), ("20.2.1", 0), ("21.2.9", 2), ("22.2.1", 3), ("22.3.2", 4), ("22.8.1", 5), ("24.2.1", 5), ("24.3.1", 5), ("26.9.2.1", 5)],
 )
 def test_features_follow_the_version(version, has):
     features = Features.of(version)
     flags = ("low_cardinality", "ttl", "fsync", "insert_tokens", "server_parameters")
     assert sum(getattr(features, flag) for flag in flags) == has
-    assert features.scalars == (version == "26.9.2.1")
+    assert features.scalars == features.logins == (version in ("24.3.1", "26.9.2.1"))
 
 
 def test_every_insert_has_its_settings_where_the_server_knows_them():
@@ -782,6 +782,13 @@ async def test_a_report_looks_for_repeated_orders_once(warehouse, clock, by, tim
     found = await Reports(warehouse, clock).performance(Scope.operator(), PerformanceQuery.parse({"by": by}, today), CLIENTS)
     assert [row["orders"] for row in found["totals"]] == [500]
     assert (await read() - before) // len(rows) == times  # the rest is what `read` reads
+
+
+async def test_a_report_connects_by_itself_and_says_whom_it_asked_in_vain(clock):
+    nobody = open_warehouse("clickhouse://127.0.0.1:1/pixeld", Path())
+    with pytest.raises(WarehouseAway, match="ClickHouse at 127.0.0.1:1 does not answer"):
+        await Reports(nobody, clock).performance(Scope.operator(), PerformanceQuery.parse({}, dt.date(2026, 3, 29)), CLIENTS)
+    await nobody.close()
 
 
 # ---- reports, against a model that shares nothing with them but the rules

@@ -287,6 +287,9 @@ async def test_what_is_flushed_makes_room_at_once_while_events_wait_in_the_spill
     pressed = True
     await ingest.flusher.drain()
     assert (await ingest.queue.backlog()).chunks == 0
+    await ingest.send(2)
+    assert await ingest.flusher.step()
+    assert (await ingest.queue.backlog()).chunks == 0  # not only with the next step, an interval later
 
 
 async def test_what_is_flushed_makes_room_also_while_clickhouse_is_away(start):

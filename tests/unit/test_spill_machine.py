@@ -277,4 +277,4 @@ SpillMachine.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-TestSpill = pytest.mark.timeout(0 if DEEP else 600)(SpillMachine.TestCase)
+TestSpill = pytest.mark.timeout(0)(SpillMachine.TestCase) if DEEP else SpillMachine.TestCase
